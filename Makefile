@@ -1,0 +1,28 @@
+# Everything from a fresh checkout: `make demo`, `make test`. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	mkdir -p outputs
+	$(BIN)/thg-zoo run warp demo/examples/astronaut.png demo/examples/speech.wav -o outputs/demo.mp4 --overwrite --report outputs/demo.json
+
+test: $(READY)
+	$(BIN)/python -m pytest -q
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build outputs src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# Installed again only when what is to be installed has changed; an interrupted installation is repeated.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	touch $@

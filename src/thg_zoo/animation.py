@@ -1,0 +1,150 @@
+"""Animation: the result of `animate`, made only when somebody looks at it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import time
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thg_zoo.background import Consumer
+from thg_zoo.errors import MediaError
+from thg_zoo.inputs import Driver, Frame
+from thg_zoo.media.audio import Audio
+from thg_zoo.media.writer import VideoWriter, check_output
+from thg_zoo.motion import Motion
+from thg_zoo.provenance import synthetic_tags, xmp_packet
+from thg_zoo.report import RunReport
+from thg_zoo.run import Run
+from thg_zoo.streaming import Renderer
+from thg_zoo.timing import extended_length, frames_to_cover
+
+if TYPE_CHECKING:
+    from thg_zoo.adapter import Portrait
+
+
+class Animation:
+    """A talking video that is rendered while it is read. Reading it again renders it again, identically.
+
+    fps: exact frames per second; n_frames: the number of frames (for a driving video as its container says,
+    until it was read to the end); audio: what is heard, as a file or in memory, or None; report: the
+    `RunReport` of the last `save`, or None.
+    """
+
+    def __init__(self, portrait: Portrait[Any, Any], driver: Driver, motion: Motion, options: Any, run: Run) -> None:
+        self._portrait = portrait
+        self._driver = driver
+        self._motion = motion
+        self._options = options
+        self._run = run
+        self.report: RunReport | None = None
+
+    @property
+    def fps(self) -> Fraction:
+        """Exact frames per second."""
+        return self._motion.fps
+
+    @property
+    def n_frames(self) -> int:
+        """How many frames the animation has."""
+        source = self._portrait.source
+        if source.still:
+            return self._motion.n_frames
+        lasts = frames_to_cover(source.n_frames / (source.fps or self.fps), self.fps)
+        return extended_length(self._motion.n_frames, lasts, self._motion.extend)
+
+    @property
+    def audio(self) -> Path | Audio | None:
+        """The sound that belongs to it: the driver's, else that of a source video."""
+        if self._driver.audio is not None:
+            return self._driver.audio
+        info = self._portrait.source.info
+        return info.path if info and info.has_audio else None
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def frames(self) -> Generator[Frame]:
+        """The frames one by one, uint8 [H, W, 3] in RGB."""
+        with contextlib.closing(self.batches()) as batches:
+            for batch in batches:
+                yield from batch
+
+    def batches(self) -> Generator[NDArray[np.uint8]]:
+        """The frames as they are rendered, uint8 [B, H, W, 3]."""
+        yield from Renderer(self._portrait, self._options, self._run).frames(self._motion)
+
+    def to_array(self) -> NDArray[np.uint8]:
+        """All frames at once, uint8 [T, H, W, 3]. Memory grows with the length: prefer `frames` or `save`."""
+        return np.concatenate(list(self.batches()))
+
+    def save(self, path: str | Path, *, overwrite: bool = False, report: str | Path | None = None) -> Path:
+        """Write a video with sound: .mp4, .webm, .gif, or a folder of PNGs (a path without a suffix).
+
+        The file appears when it is complete; whatever goes wrong, or a cancellation, leaves nothing behind.
+        report: where to write the `RunReport` as JSON. Raises OutputError, DeviceError, Cancelled.
+        """
+        check_output(path, overwrite)
+        begin = time.perf_counter()
+        n, size, written = 0, (0, 0), Path(path)
+        with contextlib.closing(self.batches()) as batches:
+            first = next(batches, None)
+            if first is None:
+                raise MediaError(f"{self._driver.name} holds no frames.", "Give another driver.")
+            size = (first.shape[1], first.shape[2])
+            with self._writer(path, size, overwrite) as writer:
+                with Consumer(writer.write) as encoder:
+                    for batch in itertools.chain([first], batches):
+                        with self._run.stage("wait for encoder"):
+                            encoder.put(batch)
+                        n += len(batch)
+                with self._run.stage("finish file"):
+                    written = writer.close()
+        self.report = self._describe(written, n, size, time.perf_counter() - begin)
+        if report is not None:
+            self.report.write(report)
+        return written
+
+    def _writer(self, path: str | Path, size: tuple[int, int], overwrite: bool) -> VideoWriter:
+        tags = synthetic_tags(self._portrait.adapter.spec, self._portrait.adapter.model.name)
+        duration = Fraction(self.n_frames) / self.fps if self._motion.extend == "cut" else None
+        return VideoWriter(
+            path,
+            self.fps,
+            size,
+            audio=self.audio,
+            metadata=tags,
+            xmp=xmp_packet(tags),
+            duration=duration,
+            overwrite=overwrite,
+        )
+
+    def _describe(self, output: Path, frames: int, size: tuple[int, int], seconds: float) -> RunReport:
+        adapter = self._portrait.adapter
+        return RunReport(
+            model=adapter.spec.name,
+            variant=adapter.model.name,
+            source=self._portrait.source.name,
+            driver=self._driver.name,
+            output=str(output),
+            device=adapter.runtime.description,
+            precision=adapter.runtime.precision,
+            batch_size=adapter.batch_size,
+            seed=self._run.seed,
+            options=dataclasses.asdict(self._options),
+            weights=[dataclasses.asdict(w) for w in adapter.weights],
+            fps=str(self.fps),
+            frames=frames,
+            size=size,
+            seconds=seconds,
+            timings=dict(self._run.timings),
+            warnings=list(self._run.warnings),
+            synthetic_media=synthetic_tags(adapter.spec, adapter.model.name),
+        )

@@ -1,0 +1,242 @@
+"""Sources and drivers: whatever a caller hands over, opened once, behind two small interfaces.
+
+A `Source` is the person: a picture, or a video. A `Driver` is what moves it: speech, a video, a picture, or
+a saved motion. A picture is the stream that repeats: code that consumes frames never asks which it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thg_zoo.errors import MediaError, UsageError
+from thg_zoo.media.audio import Audio, audio_blocks, read_audio
+from thg_zoo.media.image import read_image
+from thg_zoo.media.limits import Limits
+from thg_zoo.media.probe import MediaInfo, probe
+from thg_zoo.media.video import VideoReader
+from thg_zoo.timing import frame_rate
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+    SourceLike: TypeAlias = "str | Path | Image | NDArray[Any] | torch.Tensor | Clip | Source"
+    DriverLike: TypeAlias = "str | Path | Image | NDArray[Any] | torch.Tensor | Clip | Audio | tuple[NDArray[Any], int]"
+
+Frame: TypeAlias = NDArray[np.uint8]
+
+# The smallest side of a picture in which anything can be found; below it the words "no face" would mislead.
+_SMALLEST_SIDE = 16
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video held in memory: frames uint8 [T, H, W, 3] in RGB at `fps` frames per second."""
+
+    frames: NDArray[np.uint8]
+    fps: Fraction
+
+    def __post_init__(self) -> None:
+        if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8 or not len(self.frames):
+            raise MediaError(
+                f"A clip of shape {self.frames.shape} and type {self.frames.dtype} is no video.",
+                "Give uint8 frames of shape [T, H, W, 3].",
+            )
+
+
+class Source:
+    """The person to animate: a picture (one frame that repeats) or a video.
+
+    name: for messages; still: whether it is a picture; fps: exact rate of a video; n_frames: 1 for a picture,
+    for a video as the container says; size: (height, width).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        size: tuple[int, int],
+        picture: Frame | None = None,
+        info: MediaInfo | None = None,
+        clip: Clip | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.name = name
+        self.size = size
+        self.still = picture is not None
+        self.info = info
+        self._picture = picture
+        self._clip = clip
+        self._limits = limits
+        if min(size) < _SMALLEST_SIDE:
+            raise MediaError(
+                f"{name} is {size[1]} x {size[0]} pixels: too small to show a face.",
+                f"Give a picture of at least {_SMALLEST_SIDE} pixels a side; faces need some 60.",
+            )
+
+    @property
+    def fps(self) -> Fraction | None:
+        """Frames per second of a video, None for a picture."""
+        if self._clip:
+            return self._clip.fps
+        return self.info.fps if self.info else None
+
+    @property
+    def n_frames(self) -> int:
+        """1 for a picture; for a video what its container says."""
+        if self._clip:
+            return len(self._clip.frames)
+        if self.info is None:
+            return 1
+        return self.info.n_frames or 1
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a video, whose sound track can be kept."""
+        return self.info.path if self.info else None
+
+    def first(self) -> Frame:
+        """The first frame, uint8 [H, W, 3]."""
+        if self._picture is not None:
+            return self._picture
+        return next(iter(self.frames(0, 1)))
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Frames `start` to `stop` in order, decoded as they are consumed; a picture has the one."""
+        if self._picture is not None:
+            yield self._picture
+        elif self._clip is not None:
+            yield from self._clip.frames[start:stop]
+        elif self.info is not None:
+            with VideoReader(self.info.path, limits=self._limits) as reader:
+                yield from reader.frames(start, stop)
+
+
+class Driver:
+    """What moves the person. `kind` is one of audio, video, image, motion; `name` is for messages."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        *,
+        audio: Path | Audio | None = None,
+        frames: Source | None = None,
+        motion: Path | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.audio = audio
+        self.motion = motion
+        self._frames = frames
+        self._limits = limits
+
+    def read_audio(self, sample_rate: int) -> Audio:
+        """The whole sound at `sample_rate`, mono float32. Memory grows with its length: see `audio_blocks`."""
+        return read_audio(self._sound(), sample_rate, self._limits)
+
+    def audio_blocks(self, sample_rate: int, block_seconds: float = 10.0) -> Iterator[NDArray[np.float32]]:
+        """The sound at `sample_rate` in consecutive blocks of bounded size."""
+        return audio_blocks(self._sound(), sample_rate, block_seconds, self._limits)
+
+    @property
+    def frames(self) -> Source:
+        """The driving pictures of a video or image driver."""
+        if self._frames is None:
+            raise UsageError(f"{self.name} has no pictures.", "Give a driving video.")
+        return self._frames
+
+    def _sound(self) -> Path | Audio:
+        if self.audio is None:
+            raise MediaError(f"{self.name} has no sound.", "Give a recording of speech, or a video with sound.")
+        return self.audio
+
+
+def open_source(source: SourceLike, kinds: Sequence[str], limits: Limits | None = None) -> Source:
+    """A source from a path, picture, array, tensor or clip; `kinds` are those the model accepts.
+
+    Raises MediaError if it cannot be read or is of another kind, MediaLimitError if it is too large.
+    """
+    limits = limits or Limits.from_environment()
+    if isinstance(source, Source):
+        opened = source
+    elif isinstance(source, Clip):
+        opened = Source("the source clip", size=_size(source.frames[0]), clip=source)
+    elif isinstance(source, (str, Path)):
+        info = probe(source, limits)
+        if info.kind == "audio":
+            raise MediaError(f"{str(source)!r} is a sound file; the source has to show a face.", "Give a picture.")
+        if info.kind == "video":
+            opened = Source(repr(str(source)), size=(info.height, info.width), info=info, limits=limits)
+        else:
+            picture = read_image(source, limits)
+            opened = Source(repr(str(source)), size=_size(picture), picture=picture)
+    else:
+        picture = read_image(source, limits)
+        opened = Source("the source picture", size=_size(picture), picture=picture)
+    kind = "image" if opened.still else "video"
+    if kind not in kinds:
+        raise MediaError(f"{opened.name} is of kind {kind}; this model needs {' or '.join(kinds)}.", _CONVERT[kind])
+    return opened
+
+
+_CONVERT = {"image": "Give a video of the person.", "video": "Give a picture of the person."}
+
+
+def open_driver(
+    driver: DriverLike, kinds: Sequence[str], drive_by: str = "auto", limits: Limits | None = None
+) -> Driver:
+    """A driver from a path, array with its rate, picture, clip or motion file.
+
+    A video drives by its pictures where the model accepts that, else by its sound; `drive_by` = audio or
+    video settles it. Raises MediaError if it cannot be read or is of no accepted kind.
+    """
+    if drive_by not in ("auto", *kinds):
+        raise UsageError(f"This model is not driven by {drive_by!r}.", f"It takes {' or '.join(kinds)}.")
+    limits = limits or Limits.from_environment()
+    opened = _open_any(driver, kinds if drive_by == "auto" else (drive_by,), limits)
+    if opened.kind not in kinds:
+        raise MediaError(
+            f"{opened.name} is of kind {opened.kind}; this model is driven by {' or '.join(kinds)}.",
+            "Give a driver of that kind.",
+        )
+    return opened
+
+
+def _open_any(driver: DriverLike, kinds: Sequence[str], limits: Limits) -> Driver:
+    if isinstance(driver, (Audio, tuple)):
+        return Driver("the driving sound", "audio", audio=read_audio(driver, None, limits), limits=limits)
+    if isinstance(driver, Clip):
+        return Driver("the driving clip", "video", frames=open_source(driver, ("video",), limits))
+    if not isinstance(driver, (str, Path)):
+        return Driver("the driving picture", "image", frames=open_source(driver, ("image",), limits))
+    path = Path(driver)
+    if path.suffix.lower() == ".npz":
+        if not path.is_file():
+            raise MediaError(f"There is no file {str(path)!r}.", "Check the path.")
+        return Driver(repr(str(path)), "motion", motion=path)
+    info = probe(path, limits)
+    if info.kind == "image":
+        return Driver(repr(str(path)), "image", frames=open_source(path, ("image",), limits))
+    sound = path if info.has_audio else None
+    if info.kind == "video" and ("video" in kinds or sound is None):
+        frames = open_source(path, ("video",), limits)
+        return Driver(frames.name, "video", audio=sound, frames=frames, limits=limits)
+    return Driver(repr(str(path)), "audio", audio=sound, limits=limits)
+
+
+def clip(frames: NDArray[np.uint8], fps: float | Fraction) -> Clip:
+    """A video in memory: frames uint8 [T, H, W, 3] in RGB, and their rate (29.97 is taken as 30000/1001)."""
+    return Clip(np.asarray(frames), frame_rate(fps))
+
+
+def _size(frame: Frame) -> tuple[int, int]:
+    return frame.shape[0], frame.shape[1]

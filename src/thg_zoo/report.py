@@ -1,0 +1,72 @@
+"""The report of a run: what was made, from what, with what, and how long it took. Written as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from thg_zoo.errors import OutputError
+from thg_zoo.version import __version__
+
+_REPORTED_PACKAGES = ("torch", "numpy", "opencv-python-headless", "imageio-ffmpeg", "librosa", "huggingface-hub")
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """Everything needed to understand, or repeat, a run. Times are in seconds."""
+
+    model: str
+    variant: str
+    source: str
+    driver: str
+    output: str
+    device: str
+    precision: str
+    batch_size: int
+    seed: int
+    options: dict[str, Any]
+    weights: list[dict[str, Any]]
+    fps: str
+    frames: int
+    size: tuple[int, int]
+    seconds: float
+    timings: dict[str, float]
+    warnings: list[str]
+    synthetic_media: dict[str, str]
+    versions: dict[str, str] = field(default_factory=lambda: versions())
+    created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+    def to_json(self) -> str:
+        """The report as indented JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False, default=str) + "\n"
+
+    def write(self, path: str | Path) -> None:
+        """Write the report, whole or not at all. Raises OutputError."""
+        target = Path(path)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            partial.write_text(self.to_json(), encoding="utf-8")
+            partial.replace(target)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise OutputError(
+                f"The report {str(path)!r} cannot be written: {error.strerror}.", "Choose another place."
+            ) from error
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python, and of what most influences the result."""
+    found = {"thg-zoo": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    for package in _REPORTED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
