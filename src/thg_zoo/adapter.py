@@ -64,10 +64,10 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
 
     def track(
         self,
-        identity: IdentityT,  # noqa: ARG002 (part of the contract)
+        identity: IdentityT,
         frames: Iterator[Frame],
-        options: OptionsT,  # noqa: ARG002
-        run: Run,  # noqa: ARG002
+        options: OptionsT,
+        run: Run,
     ) -> Iterator[tuple[Frame, Any]]:
         """What is known of each source frame (a box, say), in order, with a bounded look-ahead.
 
@@ -78,9 +78,9 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
 
     def encode(
         self,
-        identity: IdentityT,  # noqa: ARG002
-        source: SourceBatch,  # noqa: ARG002
-        options: OptionsT,  # noqa: ARG002
+        identity: IdentityT,
+        source: SourceBatch,
+        options: OptionsT,
     ) -> Any:
         """Features of source frames; once for a picture, per batch for a video. Result: `source.encoded`."""
         return None
@@ -96,9 +96,9 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
     def compose(
         self,
         rendered: Tensor,
-        identity: IdentityT,  # noqa: ARG002
-        source: SourceBatch,  # noqa: ARG002
-        options: OptionsT,  # noqa: ARG002
+        identity: IdentityT,
+        source: SourceBatch,
+        options: OptionsT,
     ) -> Tensor:
         """Finished frames, uint8 [B, H, W, 3]. As it stands the rendered frames themselves, rounded."""
         return (rendered * 255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()

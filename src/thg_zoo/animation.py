@@ -18,10 +18,11 @@ from thg_zoo.background import Consumer
 from thg_zoo.errors import MediaError
 from thg_zoo.inputs import Driver, Frame
 from thg_zoo.media.audio import Audio
-from thg_zoo.media.writer import VideoWriter, check_output
+from thg_zoo.media.outputs import check_output
+from thg_zoo.media.writer import VideoWriter
 from thg_zoo.motion import Motion
 from thg_zoo.provenance import synthetic_tags, xmp_packet
-from thg_zoo.report import RunReport
+from thg_zoo.report import RunReport, check_report_path
 from thg_zoo.run import Run
 from thg_zoo.streaming import Renderer
 from thg_zoo.timing import extended_length, frames_to_cover
@@ -92,6 +93,8 @@ class Animation:
         report: where to write the `RunReport` as JSON. Raises OutputError, DeviceError, Cancelled.
         """
         check_output(path, overwrite)
+        if report is not None:
+            check_report_path(report)
         begin = time.perf_counter()
         n, size, written = 0, (0, 0), Path(path)
         with contextlib.closing(self.batches()) as batches:

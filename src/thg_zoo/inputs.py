@@ -6,7 +6,7 @@ a saved motion. A picture is the stream that repeats: code that consumes frames 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -108,7 +108,7 @@ class Source:
             return self._picture
         return next(iter(self.frames(0, 1)))
 
-    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+    def frames(self, start: int = 0, stop: int | None = None) -> Generator[Frame]:
         """Frames `start` to `stop` in order, decoded as they are consumed; a picture has the one."""
         if self._picture is not None:
             yield self._picture

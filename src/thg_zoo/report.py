@@ -61,6 +61,13 @@ class RunReport:
             ) from error
 
 
+def check_report_path(path: str | Path) -> None:
+    """Raises OutputError, before any work is done, if a report could not be written to `path`."""
+    target = Path(path)
+    if target.is_dir() or not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        raise OutputError(f"The report cannot be written to {str(path)!r}.", "Name a file in an existing folder.")
+
+
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, and of what most influences the result."""
     found = {"thg-zoo": __version__, "python": platform.python_version(), "platform": platform.platform()}

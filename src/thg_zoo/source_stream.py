@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thg_zoo.background import prefetch
 from thg_zoo.errors import MediaError
 from thg_zoo.inputs import Frame, Source
 from thg_zoo.run import Run
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 # A reversed pass (ping-pong) decodes this many frames at a time, then turns them round.
 _REVERSED_CHUNK = 32
-_DECODED_AHEAD = 8
 
 
 @dataclass
@@ -151,8 +149,8 @@ class _VideoOrder:
 
 
 def _decoded(source: Source, start: int, stop: int | None) -> Generator[tuple[int, Frame]]:
-    """(index, frame) from `start` on, decoded ahead in a thread."""
-    with contextlib.closing(prefetch(source.frames(start, stop), _DECODED_AHEAD)) as frames:
+    """(index, frame) from `start` on; the reader decodes ahead in a thread."""
+    with contextlib.closing(source.frames(start, stop)) as frames:
         yield from enumerate(frames, start)
 
 

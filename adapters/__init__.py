@@ -1,0 +1,1 @@
+"""One folder per model: options, glue, networks, and the card for people."""

@@ -1,0 +1,1 @@
+"""Model cards: everything about a model that is not code, as data."""

@@ -1,0 +1,102 @@
+"""`thg-zoo run`: animate one source with one driver."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thg_zoo.cli import console
+from thg_zoo.options import parse_pairs, read_options_file
+from thg_zoo.zoo import describe, load
+
+if TYPE_CHECKING:
+    from thg_zoo.adapter import Adapter
+    from thg_zoo.animation import Animation
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="Name of the model: see `thg-zoo list`.")],
+    source: Annotated[str, typer.Argument(help="Picture (or video, where the model takes one) of the person.")],
+    driver: Annotated[str, typer.Argument(help="Speech, video, picture or motion file that moves the person.")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(help="Options as key=value: see `thg-zoo info MODEL`.", metavar="[KEY=VALUE]..."),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="Where to write: .mp4, .webm, .gif, or a folder for PNGs.", metavar="OUT"),
+    ] = None,
+    options_file: Annotated[
+        str | None, typer.Option("--options", help="YAML file with options; key=value pairs win.", metavar="FILE")
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Folder or file with the published weights, or `random`. Default: from the hub."),
+    ] = None,
+    drive_by: Annotated[
+        str, typer.Option(help="What of a driving video counts: auto, audio, video, image or motion.")
+    ] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32 (published), bfloat16 or float16.")] = "float32",
+    batch_size: Annotated[int | None, typer.Option(help="Frames at once. Default: what suits the device.")] = None,
+    seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
+    report: Annotated[str | None, typer.Option(help="Write a JSON report of the run here.", metavar="FILE")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the terms of weights that are not free for all uses.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Animate SOURCE with DRIVER.
+
+    A name that begins with a dash is written after `--`, or as ./-name.
+    """
+    described = describe(model)
+    given = (read_options_file(options_file) if options_file else {}) | parse_pairs(options or ())
+    described.resolve(given)
+    target = output or _default_output(source, driver, model)
+    # Heavy imports come now: everything that can be refused without them has been.
+    from thg_zoo.cli.progress import progress_display
+    from thg_zoo.media.outputs import check_output
+
+    check_output(target, overwrite)
+    loaded = load(
+        model,
+        weights=weights,
+        device=device,
+        precision=precision,
+        batch_size=batch_size,
+        seed=seed,
+        accept_licence=accept_license,
+    )
+    if not quiet:
+        _say_where(loaded)
+    with progress_display(quiet) as progress:
+        animation = loaded.animate(source, driver, drive_by=drive_by, seed=seed, progress=progress, **given)
+        animation.save(target, overwrite=overwrite, report=report)
+    if not quiet:
+        _say_result(animation)
+
+
+def _default_output(source: str, driver: str, model: str) -> str:
+    """A name in the current folder that says what it is."""
+    return f"{Path(source).stem}-{Path(driver).stem}-{model}.mp4".lstrip("-")
+
+
+def _say_where(model: Adapter[object, object]) -> None:
+    random = any(weight.verified == "random" for weight in model.weights)
+    note = " with random weights: the result shows nothing" if random else ""
+    console.err().print(f"{model.model.name} on {model.runtime.description}{note}")
+
+
+def _say_result(animation: Animation) -> None:
+    report = animation.report
+    assert report is not None
+    for warning in report.warnings:
+        console.err().print(f"[yellow]warning:[/] {warning}")
+    length = report.frames / float(animation.fps)
+    speed = f"{report.frames / report.seconds:.0f} frames/s, {length / report.seconds:.1f} x real time"
+    console.err().print(f"{report.frames} frames, {length:.2f} s, {report.size[1]} x {report.size[0]}; {speed}")
+    console.out().print(report.output, soft_wrap=True, markup=False)

@@ -1,0 +1,48 @@
+"""Shared inputs: the bundled face and speech, short drivers of every kind."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from thg_zoo.demo import example_driver, example_source
+from thg_zoo.inputs import Clip
+from thg_zoo.media.audio import Audio, read_audio
+from thg_zoo.media.image import read_image
+
+
+@pytest.fixture(scope="session")
+def face_path() -> Path:
+    """A real portrait of 512 x 512 pixels."""
+    return Path(str(example_source()))
+
+
+@pytest.fixture(scope="session")
+def speech_path() -> Path:
+    """About seven seconds of real speech."""
+    return Path(str(example_driver()))
+
+
+@pytest.fixture(scope="session")
+def face(face_path: Path) -> NDArray[np.uint8]:
+    """The portrait, 256 x 256 to keep tests fast."""
+    return np.ascontiguousarray(read_image(face_path)[::2, ::2])
+
+
+@pytest.fixture(scope="session")
+def short_speech(speech_path: Path) -> Audio:
+    """0.44 seconds from within the speech: 11 frames at 25 per second."""
+    whole = read_audio(speech_path)
+    start, n = whole.sample_rate // 2, int(0.44 * whole.sample_rate)
+    return read_audio((whole.samples[start : start + n], whole.sample_rate))
+
+
+@pytest.fixture(scope="session")
+def face_clip(face: NDArray[np.uint8]) -> Clip:
+    """The portrait moving to the right by two pixels per frame for seven frames, 25 per second."""
+    frames = [np.roll(face, 2 * k, axis=1) for k in range(7)]
+    return Clip(np.stack(frames), Fraction(25))
