@@ -101,7 +101,8 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
         options: OptionsT,
     ) -> Tensor:
         """Finished frames, uint8 [B, H, W, 3]. As it stands the rendered frames themselves, rounded."""
-        return (rendered * 255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        levels = (rendered * 255).round_().clamp_(0, 255)
+        return levels.to(torch.uint8, memory_format=torch.channels_last).permute(0, 2, 3, 1)
 
     # What callers use.
 

@@ -66,8 +66,8 @@ class Animation:
         """The sound that belongs to it: the driver's, else that of a source video."""
         if self._driver.audio is not None:
             return self._driver.audio
-        info = self._portrait.source.info
-        return info.path if info and info.has_audio else None
+        file = self._portrait.source.file
+        return file.path if file and file.has_audio else None
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()

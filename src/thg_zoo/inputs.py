@@ -6,6 +6,7 @@ a saved motion. A picture is the stream that repeats: code that consumes frames 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -52,71 +53,54 @@ class Clip:
 
 
 class Source:
-    """The person to animate: a picture (one frame that repeats) or a video.
+    """The person to animate: a picture (one frame that repeats), a video file, or a clip in memory.
 
-    name: for messages; still: whether it is a picture; fps: exact rate of a video; n_frames: 1 for a picture,
-    for a video as the container says; size: (height, width).
+    name: for messages; still: whether it is a picture; size: (height, width); n_frames: 1 for a picture; fps:
+    exact rate, None for a picture; file: the video file, whose sound can be kept.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        size: tuple[int, int],
-        picture: Frame | None = None,
-        info: MediaInfo | None = None,
-        clip: Clip | None = None,
-        limits: Limits | None = None,
-    ) -> None:
+    def __init__(self, name: str, content: Frame | Clip | VideoReader) -> None:
         self.name = name
-        self.size = size
-        self.still = picture is not None
-        self.info = info
-        self._picture = picture
-        self._clip = clip
-        self._limits = limits
-        if min(size) < _SMALLEST_SIDE:
+        self.still = isinstance(content, np.ndarray)
+        self._content = content
+        self.size: tuple[int, int] = content.size if isinstance(content, VideoReader) else _size(self.first())
+        if min(self.size) < _SMALLEST_SIDE:
             raise MediaError(
-                f"{name} is {size[1]} x {size[0]} pixels: too small to show a face.",
+                f"{name} is {self.size[1]} x {self.size[0]} pixels: too small to show a face.",
                 f"Give a picture of at least {_SMALLEST_SIDE} pixels a side; faces need some 60.",
             )
 
     @property
     def fps(self) -> Fraction | None:
-        """Frames per second of a video, None for a picture."""
-        if self._clip:
-            return self._clip.fps
-        return self.info.fps if self.info else None
+        """Exact frames per second of a video, None for a picture."""
+        return None if isinstance(self._content, np.ndarray) else self._content.fps
 
     @property
     def n_frames(self) -> int:
-        """1 for a picture; for a video what its container says."""
-        if self._clip:
-            return len(self._clip.frames)
-        if self.info is None:
+        """How many frames there are: 1 for a picture."""
+        if isinstance(self._content, np.ndarray):
             return 1
-        return self.info.n_frames or 1
+        return self._content.n_frames if isinstance(self._content, VideoReader) else len(self._content.frames)
 
     @property
-    def path(self) -> Path | None:
-        """The file of a video, whose sound track can be kept."""
-        return self.info.path if self.info else None
+    def file(self) -> MediaInfo | None:
+        """The video file, None for everything else."""
+        return self._content.info if isinstance(self._content, VideoReader) else None
 
     def first(self) -> Frame:
         """The first frame, uint8 [H, W, 3]."""
-        if self._picture is not None:
-            return self._picture
-        return next(iter(self.frames(0, 1)))
+        with contextlib.closing(self.frames(0, 1)) as frames:
+            return next(frames)
 
     def frames(self, start: int = 0, stop: int | None = None) -> Generator[Frame]:
         """Frames `start` to `stop` in order, decoded as they are consumed; a picture has the one."""
-        if self._picture is not None:
-            yield self._picture
-        elif self._clip is not None:
-            yield from self._clip.frames[start:stop]
-        elif self.info is not None:
-            with VideoReader(self.info.path, limits=self._limits) as reader:
-                yield from reader.frames(start, stop)
+        if isinstance(self._content, np.ndarray):
+            yield self._content
+        elif isinstance(self._content, Clip):
+            yield from self._content.frames[start:stop]
+        else:
+            with contextlib.closing(self._content.frames(start, stop)) as frames:
+                yield from frames
 
 
 class Driver:
@@ -169,19 +153,15 @@ def open_source(source: SourceLike, kinds: Sequence[str], limits: Limits | None 
     if isinstance(source, Source):
         opened = source
     elif isinstance(source, Clip):
-        opened = Source("the source clip", size=_size(source.frames[0]), clip=source)
+        opened = Source("the source clip", source)
     elif isinstance(source, (str, Path)):
         info = probe(source, limits)
         if info.kind == "audio":
             raise MediaError(f"{str(source)!r} is a sound file; the source has to show a face.", "Give a picture.")
-        if info.kind == "video":
-            opened = Source(repr(str(source)), size=(info.height, info.width), info=info, limits=limits)
-        else:
-            picture = read_image(source, limits)
-            opened = Source(repr(str(source)), size=_size(picture), picture=picture)
+        content = VideoReader(info, limits=limits) if info.kind == "video" else read_image(source, limits)
+        opened = Source(repr(str(source)), content)
     else:
-        picture = read_image(source, limits)
-        opened = Source("the source picture", size=_size(picture), picture=picture)
+        opened = Source("the source picture", read_image(source, limits))
     kind = "image" if opened.still else "video"
     if kind not in kinds:
         raise MediaError(f"{opened.name} is of kind {kind}; this model needs {' or '.join(kinds)}.", _CONVERT[kind])
@@ -228,7 +208,7 @@ def _open_any(driver: DriverLike, kinds: Sequence[str], limits: Limits) -> Drive
         return Driver(repr(str(path)), "image", frames=open_source(path, ("image",), limits))
     sound = path if info.has_audio else None
     if info.kind == "video" and ("video" in kinds or sound is None):
-        frames = open_source(path, ("video",), limits)
+        frames = Source(repr(str(path)), VideoReader(info, limits=limits))
         return Driver(frames.name, "video", audio=sound, frames=frames, limits=limits)
     return Driver(repr(str(path)), "audio", audio=sound, limits=limits)
 

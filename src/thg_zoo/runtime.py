@@ -81,7 +81,7 @@ def resolve_runtime(device: str = "auto", precision: str = "float32", batch_size
 def _cuda_device(asked: str, index: int) -> torch.device:
     import torch
 
-    if not torch.backends.cuda.is_built():
+    if not torch.backends.cuda.is_built():  # type: ignore[no-untyped-call]
         raise DeviceError(
             f"The device {asked!r} cannot be used: this PyTorch ({torch.__version__}) is built without CUDA.",
             "Install a CUDA build of PyTorch, or use --device cpu.",
