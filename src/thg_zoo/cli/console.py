@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -25,16 +26,33 @@ def err() -> Console:
     return Console(stderr=True, highlight=False)
 
 
-def say_error(text: str) -> None:
+def say(label: str, style: str, text: str) -> None:
     """One line on standard error, whatever signs the names in it contain."""
+    from rich.text import Text
+
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    err().print(f"[bold red]error:[/] {_escaped(line)}", soft_wrap=True)
+    err().print(Text.assemble((f"{label}: ", style), line), soft_wrap=True)
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
+class _LogLines(logging.Handler):
+    """Warnings of the library as lines of the command."""
 
-    return escape(text)
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.levelname.lower(), "yellow", record.getMessage())
+
+
+def show_log(debug: bool) -> None:
+    """Show the library's warnings; with `debug` everything that it and its dependencies log."""
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(name)s: %(message)s", force=True)
+    own = logging.getLogger("thg_zoo")
+    own.setLevel(logging.DEBUG if debug else logging.WARNING)
+    own.handlers = [] if debug else [_LogLines()]
+    own.propagate = debug
+
+
+def be_quiet() -> None:
+    """Show nothing but errors."""
+    logging.getLogger("thg_zoo").setLevel(logging.ERROR)
 
 
 def human_size(n_bytes: int | None) -> str:

@@ -17,13 +17,16 @@ from thg_zoo.errors import ThgZooError
 _ROOM = 5_000_000_000
 
 
+_MARKS = {True: "[green]ok[/]  ", False: "[red]fix[/] ", None: "[dim]--[/]  "}
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One line of the examination: `good` False needs the remedy; a note is neither good nor bad."""
+    """One line of the examination: `good` False needs the remedy, None is a mere note."""
 
     subject: str
     state: str
-    good: bool = True
+    good: bool | None = True
     remedy: str = ""
 
 
@@ -31,12 +34,11 @@ def doctor() -> None:
     """Check ffmpeg, torch, devices, the cache, the disk and the hub. Exit code 1 if something needs a remedy."""
     well = True
     for finding in _examine():
-        mark = "[green]ok[/]  " if finding.good else "[red]fix[/] "
-        console.out().print(f"{mark}[bold]{finding.subject:<12}[/] ", end="")
+        console.out().print(f"{_MARKS[finding.good]} [bold]{finding.subject:<12}[/] ", end="")
         console.out().print(finding.state, markup=False, soft_wrap=True)
-        if not finding.good:
+        if finding.good is False:
             console.out().print(f"{'':17}{finding.remedy}", markup=False, soft_wrap=True)
-        well = well and finding.good
+            well = False
     if not well:
         raise typer.Exit(1)
 
@@ -70,7 +72,7 @@ def _devices() -> Iterator[Finding]:
         try:
             yield Finding(f"device {device}", resolve_runtime(device).description)
         except ThgZooError as error:
-            yield Finding(f"device {device}", f"not available. {error.message}")
+            yield Finding(f"device {device}", f"not available. {error.message}", None)
 
 
 def _detector() -> Finding:

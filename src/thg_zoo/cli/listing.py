@@ -12,6 +12,8 @@ from thg_zoo.errors import UsageError, nearest
 from thg_zoo.spec import DRIVER_KINDS
 from thg_zoo.zoo import ModelDescription, list_models
 
+# Narrower terminals have no room for sentences.
+_WIDE = 120
 COLUMNS = ("model", "sources", "drivers", "download", "commercial use", "summary")
 
 
@@ -31,11 +33,12 @@ def list_(
         return
     from rich.table import Table
 
+    shown = len(COLUMNS) if console.out().width >= _WIDE else COLUMNS.index("summary")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS:
+    for column in COLUMNS[:shown]:
         table.add_column(column, no_wrap=column != "summary")
     for model in models:
-        table.add_row(*_cells(model))
+        table.add_row(*_cells(model)[:shown])
     console.out().print(table)
 
 

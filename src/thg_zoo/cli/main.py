@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -60,7 +59,7 @@ def main() -> None:
 
 def _main(arguments: list[str]) -> int:
     arguments, debug = _without_debug(arguments)
-    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(name)s: %(message)s")
+    console.show_log(debug)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(arguments, standalone_mode=False, prog_name="thg-zoo")
@@ -98,5 +97,5 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (s
 def _fail(text: str, code: int, debug: bool) -> int:
     if debug:
         console.err().print_exception()
-    console.say_error(text)
+    console.say("error", "bold red", text)
     return code

@@ -53,6 +53,8 @@ def run(
 
     A name that begins with a dash is written after `--`, or as ./-name.
     """
+    if quiet:
+        console.be_quiet()
     described = describe(model)
     given = (read_options_file(options_file) if options_file else {}) | parse_pairs(options or ())
     described.resolve(given)
@@ -94,8 +96,6 @@ def _say_where(model: Adapter[object, object]) -> None:
 def _say_result(animation: Animation) -> None:
     report = animation.report
     assert report is not None
-    for warning in report.warnings:
-        console.err().print(f"[yellow]warning:[/] {warning}")
     length = report.frames / float(animation.fps)
     speed = f"{report.frames / report.seconds:.0f} frames/s, {length / report.seconds:.1f} x real time"
     console.err().print(f"{report.frames} frames, {length:.2f} s, {report.size[1]} x {report.size[0]}; {speed}")
