@@ -106,7 +106,7 @@ def run(*arguments: str | Path) -> int:
         ("text.png", "speech.wav", [], 3, "text.png"),
         ("cut.jpg", "speech.wav", [], 3, "cut.jpg"),
         ("tiny.png", "speech.wav", [], 3, "1 x 1"),
-        ("huge.png", "speech.wav", [], 3, "30000"),
+        ("huge.png", "speech.wav", [], 3, "900000000 pixels"),
         ("noface.png", "speech.wav", [], 3, "face"),
         ("playlist.mp4", "speech.wav", [], 3, "playlist.mp4"),
         ("face.png", "concat.wav", [], 3, "concat.wav"),
@@ -280,10 +280,10 @@ def test_an_interrupted_run_leaves_nothing(files: Files, target: Path, tmp_path:
 
 
 def test_a_full_disk_is_one_error(files: Files, tmp_path: Path) -> None:
-    """In a mount namespace of its own, where a file system of 64 kB stands for the full disk."""
+    """In a mount namespace of its own, where a file system of 8 kB stands for the full disk."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = f"mount -t tmpfs -o size=64k tmpfs '{disk}'"
+    mount = f"mount -t tmpfs -o size=8k tmpfs '{disk}'"
     if subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True).returncode:
         pytest.skip("this machine does not let a test mount a file system")
     inputs = f"'{files['face.png']}' '{files['speech.wav']}'"

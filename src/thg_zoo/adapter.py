@@ -58,6 +58,10 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
     def finish_loading(self) -> None:
         """Called once when `networks` are filled and on the device: fold norms, prepare constants."""
 
+    def adjust_source(self, source: Source, options: OptionsT) -> Source:
+        """The source as the model is to see it: `Source.changed` (cropped, turned), `Source.frozen`, or itself."""
+        return source
+
     @abstractmethod
     def read_source(self, source: Source, options: OptionsT, run: Run) -> IdentityT:
         """What depends on the source as a whole. Once per source; may pass over a video, keeping no frames."""
@@ -71,10 +75,24 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
     ) -> Iterator[tuple[Frame, Any]]:
         """What is known of each source frame (a box, say), in order, with a bounded look-ahead.
 
-        None for a frame says that nothing in it is animated: it passes unchanged.
+        What it finds is kept for all drivers. None for a frame says that nothing in it is animated: it passes
+        unchanged.
         """
         for frame in frames:
             yield frame, ()
+
+    def settle(
+        self,
+        identity: IdentityT,
+        tracked: Iterator[tuple[Frame, Any]],
+        shown: int,
+        options: OptionsT,
+    ) -> Iterator[tuple[Frame, Any]]:
+        """What `track` found, finished for one animation, of which `shown` source frames are seen at most.
+
+        For what costs little and depends on where the animation ends. May end there; look-ahead is bounded.
+        """
+        return tracked
 
     def encode(
         self,
@@ -135,7 +153,7 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
         Raises MediaError for an unusable source, FaceError if it shows no face, OptionError.
         """
         resolved: OptionsT = self.model.resolve(options)
-        opened = open_source(source, self.spec.sources)
+        opened = self.adjust_source(open_source(source, self.spec.sources), resolved)
         run = Run(seed, progress, cancel)
         run.advance("prepare", 0, 1)
         with run.stage("prepare"), self.inference():
@@ -192,7 +210,7 @@ class Portrait(Generic[OptionsT, IdentityT]):
         if self._still is None:
             adapter = self.adapter
             frames = adapter.track(self.identity, iter([self.source.first()]), self.options, self._prepared)
-            frame, tracked = next(iter(frames))
+            frame, tracked = next(iter(adapter.settle(self.identity, frames, 1, self.options)))
             self._still = to_batch([frame], [tracked], adapter.runtime.device)
             with adapter.runtime.autocast():
                 self._still.encoded = adapter.encode(self.identity, self._still, self.options)

@@ -7,7 +7,8 @@ a saved motion. A picture is the stream that repeats: code that consumes frames 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+import copy
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     DriverLike: TypeAlias = "str | Path | Image | NDArray[Any] | torch.Tensor | Clip | Audio | tuple[NDArray[Any], int]"
 
 Frame: TypeAlias = NDArray[np.uint8]
+FrameChange: TypeAlias = Callable[[Frame], Frame]
 
 # The smallest side of a picture in which anything can be found; below it the words "no face" would mislead.
 _SMALLEST_SIDE = 16
@@ -56,24 +58,21 @@ class Source:
     """The person to animate: a picture (one frame that repeats), a video file, or a clip in memory.
 
     name: for messages; still: whether it is a picture; size: (height, width); n_frames: 1 for a picture; fps:
-    exact rate, None for a picture; file: the video file, whose sound can be kept.
+    exact rate, None for a picture but a `frozen` one; file: the video file, whose sound can be kept.
     """
 
     def __init__(self, name: str, content: Frame | Clip | VideoReader) -> None:
         self.name = name
         self.still = isinstance(content, np.ndarray)
         self._content = content
+        self._change: FrameChange | None = None
+        self.fps: Fraction | None = None if isinstance(content, np.ndarray) else content.fps
         self.size: tuple[int, int] = content.size if isinstance(content, VideoReader) else _size(self.first())
         if min(self.size) < _SMALLEST_SIDE:
             raise MediaError(
                 f"{name} is {self.size[1]} x {self.size[0]} pixels: too small to show a face.",
                 f"Give a picture of at least {_SMALLEST_SIDE} pixels a side; faces need some 60.",
             )
-
-    @property
-    def fps(self) -> Fraction | None:
-        """Exact frames per second of a video, None for a picture."""
-        return None if isinstance(self._content, np.ndarray) else self._content.fps
 
     @property
     def n_frames(self) -> int:
@@ -94,6 +93,23 @@ class Source:
 
     def frames(self, start: int = 0, stop: int | None = None) -> Generator[Frame]:
         """Frames `start` to `stop` in order, decoded as they are consumed; a picture has the one."""
+        with contextlib.closing(self._unchanged(start, stop)) as frames:
+            yield from map(self._change, frames) if self._change else frames
+
+    def changed(self, change: FrameChange) -> Source:
+        """This source with every frame replaced by `change(frame)`, which gives frames of one size."""
+        source = copy.copy(self)
+        source._change = change
+        source.size = _size(change(np.zeros((*self.size, 3), np.uint8)))
+        return source
+
+    def frozen(self) -> Source:
+        """The first frame as a picture, which keeps the frame rate of its video."""
+        source = copy.copy(self)
+        source._content, source._change, source.still = self.first(), None, True
+        return source
+
+    def _unchanged(self, start: int, stop: int | None) -> Generator[Frame]:
         if isinstance(self._content, np.ndarray):
             yield self._content
         elif isinstance(self._content, Clip):

@@ -89,6 +89,9 @@ class _VideoOrder:
         self._source = portrait.source
         self._rule = motion.extend
         self._run = run
+        self._shown = 1 + resample_index(motion.n_frames - 1, motion.fps, self._source.fps or motion.fps)
+        # What belongs to each frame of the first pass, for the passes that follow.
+        self._settled: list[Any] = []
         self._items = self._resampled(motion.fps)
 
     def take(self, n: int) -> SourceBatch | None:
@@ -115,12 +118,11 @@ class _VideoOrder:
         current = None
         for current in self._first_pass():
             yield current
-        tracked = self._portrait.tracked
-        if current is None or not tracked:
+        if current is None:
             raise MediaError(f"{self._source.name} holds no frames.", "Give another file.")
         if self._rule == "cut":
             return
-        n = position = len(tracked)
+        n = position = len(self._settled)
         while self._rule == "hold" or n == 1:
             yield current
         while True:
@@ -129,10 +131,17 @@ class _VideoOrder:
             again = _decoded(self._source, index, n) if rising else _decoded_backwards(self._source, index)
             with contextlib.closing(again):
                 for k, frame in again:
-                    yield frame, tracked[k]
+                    yield frame, self._settled[k]
                     position += 1
 
     def _first_pass(self) -> Generator[tuple[Frame, Any]]:
+        """Every frame once, with what belongs to it in this animation."""
+        identity, options = self._portrait.identity, self._portrait.options
+        for item in self._adapter.settle(identity, self._tracked(), self._shown, options):
+            self._settled.append(item[1])
+            yield item
+
+    def _tracked(self) -> Generator[tuple[Frame, Any]]:
         """Every frame once. What tracking finds is kept for later passes and for the portrait's next driver."""
         frames = _decoded(self._source, 0, None)
         with contextlib.closing(frames):

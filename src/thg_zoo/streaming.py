@@ -117,4 +117,5 @@ class Renderer:
         with self._run.stage("render"), self._adapter.runtime.autocast():
             rendered = self._adapter.render(identity, source, moved, self._options)
         with self._run.stage("compose"):
-            return self._adapter.compose(rendered.float(), identity, source, self._options)
+            floating = rendered.float() if rendered.is_floating_point() else rendered
+            return self._adapter.compose(floating, identity, source, self._options)

@@ -62,14 +62,15 @@ def _main(arguments: list[str]) -> int:
     console.show_log(debug)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        code = app(arguments, standalone_mode=False, prog_name="thg-zoo")
-        return int(code or 0)
+        code = int(app(arguments, standalone_mode=False, prog_name="thg-zoo") or 0)
+        # Newer versions of typer turn an interrupt into its exit code.
+        return _interrupted(debug) if code == EXIT_INTERRUPTED else code
     except ThgZooError as error:
         return _fail(str(error), error.exit_code, debug)
     except typer.Exit as stop:
         return stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("Interrupted; nothing was written.", EXIT_INTERRUPTED, debug)
+        return _interrupted(debug)
     except BrokenPipeError:
         # The reader of a pipe has gone (`thg-zoo list | head`): nothing is wrong, and nothing can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,8 +95,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (s
     raise KeyboardInterrupt
 
 
+def _interrupted(debug: bool) -> int:
+    return _fail("Interrupted; nothing was written.", EXIT_INTERRUPTED, debug)
+
+
 def _fail(text: str, code: int, debug: bool) -> int:
-    if debug:
+    if debug and sys.exc_info()[0] is not None:
         console.err().print_exception()
     console.say("error", "bold red", text)
     return code

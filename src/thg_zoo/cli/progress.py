@@ -25,7 +25,8 @@ def progress_display(quiet: bool) -> Iterator[ProgressCallback | None]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=console.err(), transient=True) as bars:
+    terminal = console.err()
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(state: StageProgress) -> None:

@@ -1,0 +1,1 @@
+"""Faces: found, chosen, followed, cropped, and put back. See docs/faces.md."""

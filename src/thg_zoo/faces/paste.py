@@ -64,8 +64,10 @@ def paste(crops: Tensor, background: Tensor, matrix: ArrayLike, mask: Tensor) ->
 
 def _blend(window: Tensor, new: Tensor, weights: Tensor) -> None:
     """Write into `window`, a view uint8 [B, h, w, 3]."""
-    old = window.permute(0, 3, 1, 2).float()
-    window.copy_(torch.lerp(old, new, weights).round_().to(torch.uint8).permute(0, 2, 3, 1))
+    # Planes of floats on both sides: mixing layouts makes every operation several times slower.
+    old = window.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    mixed = (new - old).mul_(weights).add_(old).round_().to(torch.uint8)
+    window.copy_(mixed.permute(0, 2, 3, 1))
 
 
 def _repeat(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:

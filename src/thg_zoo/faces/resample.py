@@ -45,7 +45,7 @@ def sample_crops(
             rows = np.concatenate([of_factor[index[of_factor] == o] for o in owners])
             source = _shrunk(_select(pictures, owners), int(factor))
             back = invert(after_shrinking(m[rows], int(factor)))
-            grid = _grid(back, starts[rows], size, source).view(len(owners), -1, size[1], 2)
+            grid = _grid(back, starts[rows], size, source).reshape(len(owners), -1, size[1], 2)
             part = F.grid_sample(source, grid, "bilinear", _PADDING[border], align_corners=False)
             part = part.view(len(owners), -1, int(count), *size).transpose(1, 2).flatten(0, 1)
             if len(rows) == len(m) and np.array_equal(rows, np.arange(len(m))):
@@ -73,7 +73,11 @@ def _grid(back: Matrix, starts: NDArray[np.float64], size: tuple[int, int], sour
 
     A position is a term of the column plus a term of the row. Both are made in float64 on the host, so that
     they are exact on devices that have no float64, and equal for one pixel whatever window it is computed in.
+    Crops that are all sampled alike share one set.
     """
+    count = len(back)
+    if np.all(back == back[0]) and np.all(starts == starts[0]):
+        back, starts = back[:1], starts[:1]
     x = starts[:, :1] + np.arange(size[1])
     y = starts[:, 1:] + np.arange(size[0])
     extent = np.array([source.shape[-1], source.shape[-2]], np.float64)
@@ -82,4 +86,4 @@ def _grid(back: Matrix, starts: NDArray[np.float64], size: tuple[int, int], sour
     columns = (2 * columns + 1) / extent - 1
     rows = 2 * rows / extent
     host = [torch.from_numpy(a.astype(np.float32)).to(source.device, non_blocking=True) for a in (columns, rows)]
-    return host[0][:, None] + host[1][:, :, None]
+    return (host[0][:, None] + host[1][:, :, None]).expand(count, -1, -1, -1)

@@ -8,7 +8,6 @@ import numpy as np
 
 from thg_zoo.faces.detector import Face, FaceDetector, Picture
 
-
 # Upright faces score less in few pictures, upside-down ones (which MTCNN finds at times) more in few.
 _SURE = 0.95
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import struct
 import warnings
 import zlib
@@ -144,8 +145,10 @@ def _open_bounded(path: Path, kind: str, limits: Limits) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             return Image.open(path, formats=[kind])
     except Image.DecompressionBombError as error:
+        counted = re.search(r"\d+", str(error))
         raise MediaLimitError(
-            f"{path} has too many pixels: {error} The limit here is {limits.max_pixels}.", "Make the picture smaller."
+            f"{path} has {counted[0] if counted else 'too many'} pixels; the limit is {limits.max_pixels}.",
+            "Make the picture smaller.",
         ) from error
 
 

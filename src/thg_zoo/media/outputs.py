@@ -26,6 +26,9 @@ class OutputKind(Enum):
     PNG_FOLDER = ""
 
 
+_OVERWRITE = "Choose another name, or allow overwriting (overwrite=True, --overwrite)."
+
+
 def check_output(path: str | Path, overwrite: bool = False) -> OutputKind:
     """The kind of output that `path` asks for by its suffix, after every check that can be made before any work.
 
@@ -42,7 +45,7 @@ def check_output(path: str | Path, overwrite: bool = False) -> OutputKind:
     elif path.is_dir():
         raise OutputError(f"{path} is a folder.", "Name a file, or remove the suffix to write a folder of PNG files.")
     elif not overwrite:
-        raise OutputError(f"{path} exists already.", "Choose another name, or allow overwriting.")
+        raise OutputError(f"{path} exists already.", _OVERWRITE)
     return kind
 
 
@@ -124,7 +127,7 @@ def _check_folder(path: Path, overwrite: bool) -> None:
     if not names:
         return
     if not overwrite:
-        raise OutputError(f"The folder {path} is not empty.", "Choose another name, or allow overwriting.")
+        raise OutputError(f"The folder {path} is not empty.", _OVERWRITE)
     strangers = [name for name in names if not _FRAME_OR_SOUND.fullmatch(name)]
     if strangers:
         raise OutputError(
