@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [MODEL] [--size 512] [--seconds 10 600]
 
-Every run is a process of its own; the figure is its peak resident memory, its ffmpeg children included.
+Every run is a process of its own; the figure is the peak resident memory of the largest process in it (ffmpeg is smaller).
 """
 
 from __future__ import annotations

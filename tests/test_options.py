@@ -21,6 +21,7 @@ class Example:
     pose_style: int = option(0, "Style of the head motion.", low=0, high=45)
     crop: str = option("auto", "How the face is cut out.", choices=("auto", "none"), stage="source")
     pads: tuple[int, int, int, int] = option((0, 10, 0, 0), "Margins.", low=-100, high=100, unit="px")
+    face: str = option("largest", "Which face.", choices=("largest",), or_index=True)
     yaw: tuple[float, ...] | None = option(None, "Head angles.", low=-90, high=90, unit="degrees")
 
 
@@ -34,8 +35,14 @@ def test_defaults_need_no_layer() -> None:
 
 def test_pairs_are_typed_by_the_option() -> None:
     got = resolved("still=true", "expression_scale=2", "pose_style=7", "crop=none", "pads=[1,2,3,4]", "yaw=[0,-10.5]")
-    assert got == Example(True, 2.0, 7, "none", (1, 2, 3, 4), (0.0, -10.5))
+    assert got == Example(True, 2.0, 7, "none", (1, 2, 3, 4), yaw=(0.0, -10.5))
     assert isinstance(got.expression_scale, float)
+
+
+def test_a_choice_may_be_an_index() -> None:
+    assert resolved("face=2").face == "2"
+    assert resolve_options(Example, {"face": 2}).face == "2"
+    assert resolved("face=largest").face == "largest"
 
 
 def test_none_is_accepted_only_where_the_type_says_so() -> None:
@@ -61,6 +68,8 @@ def test_the_later_layer_wins() -> None:
         ("still=2", "true/false"),
         ("still=maybe", "true/false"),
         ("crop=centre", "'auto' or 'none'"),
+        ("face=leftmost", "'largest' or a number from 0"),
+        ("face=-1", "'largest' or a number from 0"),
         ("pads=[1,2]", "4 x whole number"),
         ("pads=[1,2,3,101]", "-100 .. 100 px"),
         ("yaw=left", "list of numbers"),

@@ -29,15 +29,24 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: Sequence[str] = (),
+    or_index: bool = False,
     stage: Stage = "driver",
     unit: str = "",
 ) -> Any:
     """A dataclass field with what a person needs to know about it.
 
-    low, high: inclusive limits of a number (of each number of a tuple); choices: the values a text may take;
-    stage: `source` if the option takes effect when the source is prepared, `driver` if afterwards.
+    low, high: inclusive limits of a number (of each number of a tuple); choices: the values a text may take,
+    and with or_index whole numbers from 0 as well; stage: `source` if the option takes effect when the source is prepared, `driver` if afterwards.
     """
-    metadata = {"help": help, "low": low, "high": high, "choices": tuple(choices), "stage": stage, "unit": unit}
+    metadata = {
+        "help": help,
+        "low": low,
+        "high": high,
+        "choices": tuple(choices),
+        "or_index": or_index,
+        "stage": stage,
+        "unit": unit,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -52,6 +61,7 @@ class OptionInfo:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    or_index: bool
     stage: Stage
     unit: str
 
@@ -70,7 +80,7 @@ class OptionInfo:
     def range_text(self) -> str:
         """The accepted values in words, empty if everything of the type is."""
         if self.choices:
-            return " | ".join(self.choices)
+            return " | ".join((*self.choices, "0, 1, 2, ...") if self.or_index else self.choices)
         if self.low is None and self.high is None:
             return ""
         low = "" if self.low is None else f"{self.low:g}"
@@ -170,10 +180,9 @@ def _checked_scalar(info: OptionInfo, kind: type, value: Any) -> Any:
         converted = _convert(kind, value)
     except (TypeError, ValueError) as error:
         raise _refusal(info, value) from error
-    if info.choices and converted not in info.choices:
-        raise OptionError(
-            f"Option {info.name!r} cannot be {value!r}.", f"Choose {' or '.join(repr(c) for c in info.choices)}."
-        )
+    if info.choices and converted not in info.choices and not (info.or_index and str(converted).isdecimal()):
+        words = " or ".join(repr(choice) for choice in info.choices) + (" or a number from 0" if info.or_index else "")
+        raise OptionError(f"Option {info.name!r} cannot be {value!r}.", f"Choose {words}.")
     if isinstance(converted, (int, float)) and not isinstance(converted, bool):
         below = info.low is not None and converted < info.low
         above = info.high is not None and converted > info.high

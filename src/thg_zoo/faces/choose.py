@@ -38,6 +38,13 @@ def choose_face(faces: Sequence[Face], rule: FaceRule, what: str) -> Face:
     return ordered[rule]
 
 
+def rule_of(text: str) -> FaceRule:
+    """The rule that an option's text names: `largest`, or a number. Raises OptionError for anything else."""
+    rule: FaceRule = int(text) if text.isdecimal() else text  # type: ignore[assignment]  # checked next
+    check_rule(rule)
+    return rule
+
+
 def check_rule(rule: FaceRule) -> None:
     """Raises OptionError unless `rule` is `largest` or a whole number from 0."""
     if rule != "largest" and (isinstance(rule, (bool, str)) or rule < 0):
