@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The package as it is installed, with the folders that pyproject.toml maps into it: mypy reads no such mapping.
+TYPED := build/typed
 
 .PHONY: demo test lint clean
 
@@ -16,7 +18,9 @@ test: $(READY)
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	rm -rf $(TYPED) && mkdir -p $(TYPED)
+	cp -r src/thg_zoo $(TYPED) && cp -r adapters configs demo $(TYPED)/thg_zoo
+	cd $(TYPED) && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p thg_zoo
 
 clean:
 	rm -rf $(VENV) build outputs src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

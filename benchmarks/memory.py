@@ -2,7 +2,8 @@
 
     python benchmarks/memory.py [MODEL] [--size 512] [--seconds 10 600]
 
-Every run is a process of its own; the figure is the peak resident memory of the largest process in it (ffmpeg is smaller).
+Every run is a process of its own; the figure is the peak resident memory of the largest process in it, which is
+Python: ffmpeg is smaller.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from thg_zoo.demo import example_driver, example_source
 
 def repeated_speech(seconds: float, path: Path) -> Path:
     """The example speech, over and over, for that long."""
-    samples, rate = soundfile.read(str(example_driver()), dtype="float32")
+    samples, rate = soundfile.read(example_driver(), dtype="float32")
     soundfile.write(path, np.resize(samples, int(seconds * rate)), rate)
     return path
 
@@ -52,7 +53,7 @@ def main() -> None:
     print(f"{'driver':>8} {'run':>8} {'fps':>6} {'peak memory':>12}")
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder, "face.png")
-        Image.open(str(example_source())).resize((arguments.size, arguments.size)).save(picture)
+        Image.open(example_source()).resize((arguments.size, arguments.size)).save(picture)
         for seconds in arguments.seconds:
             speech = repeated_speech(seconds, Path(folder, "speech.wav"))
             run = [sys.executable, "-m", "thg_zoo", "run", arguments.model, str(picture), str(speech)]

@@ -61,7 +61,7 @@ def measure(picture: str, speech: str, output: str, device: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("picture", nargs="?", type=Path, default=Path(str(example_source())))
+    parser.add_argument("picture", nargs="?", type=Path, default=example_source())
     parser.add_argument("--sizes", nargs="+", default=["whole", "512", "1024", "1080p"])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--device", default="cpu")
@@ -74,7 +74,7 @@ def main() -> None:
     print(f"{'size':>8} {'fps':>6} {'real time':>9} {'peak':>8} " + " ".join(f"{name:>16}" for name in STAGES))
     with tempfile.TemporaryDirectory() as folder:
         speech, picture = Path(folder, "speech.wav"), Path(folder, "face.png")
-        samples, rate = soundfile.read(str(example_driver()), dtype="float32")
+        samples, rate = soundfile.read(example_driver(), dtype="float32")
         soundfile.write(speech, np.resize(samples, int(arguments.seconds * rate)), rate)
         for size in arguments.sizes:
             portrait(arguments.picture, size, picture)

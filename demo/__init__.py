@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+_EXAMPLES = Path(__file__).parent / "examples"
 
 
-def example_source() -> Traversable:
+def example_source() -> Path:
     """A portrait of 512 x 512 pixels."""
-    return files("thg_zoo.demo") / "examples" / "astronaut.png"
+    return _EXAMPLES / "astronaut.png"
 
 
-def example_driver() -> Traversable:
+def example_driver() -> Path:
     """About seven seconds of speech."""
-    return files("thg_zoo.demo") / "examples" / "speech.wav"
+    return _EXAMPLES / "speech.wav"

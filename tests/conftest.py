@@ -18,13 +18,13 @@ from thg_zoo.media.image import read_image
 @pytest.fixture(scope="session")
 def face_path() -> Path:
     """A real portrait of 512 x 512 pixels."""
-    return Path(str(example_source()))
+    return example_source()
 
 
 @pytest.fixture(scope="session")
 def speech_path() -> Path:
     """About seven seconds of real speech."""
-    return Path(str(example_driver()))
+    return example_driver()
 
 
 @pytest.fixture(scope="session")

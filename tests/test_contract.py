@@ -23,9 +23,9 @@ from thg_zoo.run import Progress
 from thg_zoo.zoo import describe, list_models
 
 # Options that keep a model with random networks runnable and fast.
-QUICK: dict[str, dict[str, Any]] = {}
+QUICK: dict[str, dict[str, Any]] = {"wav2lip": {"detector": "mtcnn"}}
 # Grey levels by which frames of different batch sizes may differ: matrix products round by shape.
-ROUNDING: dict[str, int] = {}
+ROUNDING: dict[str, int] = {"wav2lip": 1}
 
 NAMES = [model.name for model in list_models()]
 

@@ -149,6 +149,18 @@ def test_cancellation_stops_between_batches() -> None:
         next(frames)
 
 
+@pytest.mark.parametrize("look_ahead", [0, 5])
+def test_nothing_is_read_before_it_is_needed(look_ahead: int) -> None:
+    """The first batch costs a batch of source frames and the look-ahead, however long the video is."""
+    portrait = toy(batch_size=4).prepare(numbered_clip(100), look_ahead=look_ahead)
+    frames = portrait.animate(SILENCE, lazy=True).batches()
+    next(frames)
+    assert len(portrait.identity.tracked) <= 4 + look_ahead + 1
+    next(frames)
+    assert len(portrait.identity.tracked) <= 8 + look_ahead + 1
+    frames.close()
+
+
 def test_an_abandoned_animation_leaves_no_thread() -> None:
     before = threading.active_count()
     frames = toy(batch_size=1).animate(numbered_clip(40), SILENCE).frames()

@@ -20,8 +20,7 @@ from thg_zoo.adapters.warp.options import WarpOptions
 from thg_zoo.adapters.warp.painting import paint
 from thg_zoo.adapters.warp.speech import SAMPLE_RATE, listen
 from thg_zoo.adapters.warp.transfer import follow
-from thg_zoo.errors import OptionError
-from thg_zoo.faces.choose import FaceRule, choose_face
+from thg_zoo.faces.choose import choose_face, rule_of
 from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.track import MissingFace, track_faces
 from thg_zoo.inputs import Driver, Frame, Source
@@ -45,8 +44,6 @@ class Identity:
 class WarpAdapter(Adapter[WarpOptions, Identity]):
     """Glue between the contract and the modules beside this one."""
 
-    Options = WarpOptions
-
     def finish_loading(self) -> None:
         """The face detector."""
         self._detector = Mtcnn(self.runtime.device)
@@ -56,7 +53,7 @@ class WarpAdapter(Adapter[WarpOptions, Identity]):
 
         Raises FaceError where there is none.
         """
-        rule = _rule(options.face)
+        rule = rule_of(options.face)
         if source.still:
             picture = source.first()
             face = choose_face(self._detector.detect([picture])[0], rule, source.name)
@@ -75,7 +72,7 @@ class WarpAdapter(Adapter[WarpOptions, Identity]):
             return
         missing = cast(MissingFace, options.missing_face)
         faces = track_faces(
-            frames, self._detector, _rule(options.face), missing, what="the source video", every=_DETECTED_EVERY
+            frames, self._detector, rule_of(options.face), missing, what="the source video", every=_DETECTED_EVERY
         )
         for frame, face in faces:
             yield frame, None if face is None else dubbing.place(identity.setting, face)
@@ -123,12 +120,3 @@ class WarpAdapter(Adapter[WarpOptions, Identity]):
         rows, columns = identity.canvas.box.slices
         frames[:, rows, columns] = rendered.permute(0, 2, 3, 1)
         return frames
-
-
-def _rule(text: str) -> FaceRule:
-    """`largest`, or the number that a text names. Raises OptionError for anything else."""
-    if text == "largest":
-        return "largest"
-    if not text.isdecimal():
-        raise OptionError(f"Option 'face' cannot be {text!r}.", "Give largest, or a number from 0, the leftmost face.")
-    return int(text)

@@ -208,7 +208,7 @@ def _interior(lab: Array, skin: Array) -> Array:
     else:
         plain, bright = np.ones_like(light), np.clip((light - 1.0) * 6, 0, 1)
     dark = np.clip((0.27 - light) * 8, 0, 1)
-    return np.maximum(plain * bright, dark).astype(np.float32)
+    return np.asarray(np.maximum(plain * bright, dark), np.float32)
 
 
 def _teeth(inside: Array, offset: NDArray[np.float64], reach: NDArray[np.float64]) -> bool:
@@ -225,7 +225,7 @@ def _valley(light: Array) -> Array:
     padded = np.pad(smooth, ((reach, reach), (0, 0)), mode="edge")
     n = len(light)
     depth = np.minimum(padded[:n] - smooth, padded[2 * reach :] - smooth)
-    return np.clip(depth / 10, -1, 1.5)
+    return np.asarray(np.clip(depth / 10, -1, 1.5), np.float32)
 
 
 def _darkness(light: Array) -> Array:
@@ -250,7 +250,7 @@ def _amid_red(redness: Array, skin: Array) -> Array:
 def _edge(inside: Array) -> Array:
     """Vertical derivative of the interior map: positive where the interior begins, negative where it ends."""
     smooth = cv2.GaussianBlur(inside, (0, 0), sigmaX=3, sigmaY=1.5)
-    return np.gradient(smooth, axis=0) * 6
+    return np.asarray(np.gradient(smooth, axis=0) * 6, np.float32)
 
 
 def _cheapest_path(cost: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -80,4 +80,4 @@ def _ease(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def brows(emphasis: Track) -> Track:
     """How far the brows are raised, 0..1: with strong emphasis only."""
-    return np.clip(1.6 * (emphasis - 0.25), 0, 1)
+    return np.asarray(np.clip(1.6 * (emphasis - 0.25), 0, 1), np.float32)

@@ -18,7 +18,13 @@ class WarpOptions:
     smoothing: float = option(1.0, "Length of the filters on the mouth's motion.", low=0.2, high=4)
     teeth: bool = option(True, "Draw the edge of the upper teeth where the picture itself shows none.")
     extend: str = option("ping-pong", "How a source video goes on when the sound is longer.", choices=EXTENSION_RULES)
-    face: str = option("largest", "Which face: largest, or its number counted from the left, from 0.", stage="source")
+    face: str = option(
+        "largest",
+        "Which face: largest, or its number counted from the left, from 0.",
+        choices=("largest",),
+        or_index=True,
+        stage="source",
+    )
     missing_face: str = option(
         "error",
         "What a source video's frames without the face do: stop, keep the last place, or pass unchanged.",

@@ -109,7 +109,8 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
 
     @abstractmethod
     def render(self, identity: IdentityT, source: SourceBatch, motion: dict[str, Tensor], options: OptionsT) -> Tensor:
-        """Frames [B, 3, h, w] in 0..1 for a batch of motion; a picture's features (B = 1) are to be expanded."""
+        """Frames [B, 3, h, w] for a batch of motion: floats in 0..1, or finished 8-bit levels (then `compose` too is
+        the adapter's). A picture's features have B = 1 and are to be expanded."""
 
     def compose(
         self,

@@ -142,7 +142,7 @@ class Animation:
             batch_size=adapter.batch_size,
             seed=self._run.seed,
             options=dataclasses.asdict(self._options),
-            weights=[dataclasses.asdict(w) for w in adapter.weights],
+            weights=[weight.as_dict() for weight in adapter.weights],
             fps=str(self.fps),
             frames=frames,
             size=size,

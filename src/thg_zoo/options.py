@@ -36,7 +36,8 @@ def option(
     """A dataclass field with what a person needs to know about it.
 
     low, high: inclusive limits of a number (of each number of a tuple); choices: the values a text may take,
-    and with or_index whole numbers from 0 as well; stage: `source` if the option takes effect when the source is prepared, `driver` if afterwards.
+    and with or_index whole numbers from 0 as well; stage: `source` if the option takes effect when the source
+    is prepared, `driver` if afterwards.
     """
     metadata = {
         "help": help,

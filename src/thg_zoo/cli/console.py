@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,8 @@ def show_log(debug: bool) -> None:
 
 
 def be_quiet() -> None:
-    """Show nothing but errors."""
+    """Show nothing but errors, and no bars of the hub's client (which is not imported yet)."""
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     logging.getLogger("thg_zoo").setLevel(logging.ERROR)
 
 

@@ -60,6 +60,9 @@ def main() -> None:
 def _main(arguments: list[str]) -> int:
     arguments, debug = _without_debug(arguments)
     console.show_log(debug)
+    # OpenMP threads that spin while they wait take the cores from ffmpeg, which runs at the same time: measured
+    # at up to twice the time of a whole run on two cores. Read when torch is imported, which has not happened yet.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = int(app(arguments, standalone_mode=False, prog_name="thg-zoo") or 0)
