@@ -55,7 +55,7 @@ FAST = {"detector": "mtcnn", "detect_size": 640, "detect_every": 5}
 def write_video(path: Path, size: tuple[int, int], seconds: float) -> Path:
     """The example picture in the middle of a frame of (width, height), under noise that changes."""
     width, height = size
-    picture = read_image(str(example_source()))
+    picture = read_image(example_source())
     side = min(size)
     frame = np.full((height, width, 3), 96, np.uint8)
     x, y = (width - side) // 2, (height - side) // 2

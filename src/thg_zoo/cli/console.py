@@ -44,11 +44,16 @@ class _LogLines(logging.Handler):
 
 def show_log(debug: bool) -> None:
     """Show the library's warnings; with `debug` everything that it and its dependencies log."""
-    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="%(name)s: %(message)s", force=True)
     own = logging.getLogger("thg_zoo")
-    own.setLevel(logging.DEBUG if debug else logging.WARNING)
-    own.handlers = [] if debug else [_LogLines()]
-    own.propagate = debug
+    own.handlers, own.propagate = [], debug
+    if debug:
+        own.setLevel(logging.DEBUG)
+        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s", force=True)
+        return
+    own.setLevel(logging.WARNING)
+    own.addHandler(_LogLines())
+    # What its client says of every attempt, our error says once (read when it is imported, which is later).
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
 def be_quiet() -> None:
