@@ -1,0 +1,1 @@
+"""Speech features, one function per published definition, whole or streamed."""

@@ -1,0 +1,1 @@
+"""Building blocks of the published networks, and exact ways to compute them faster."""

@@ -48,6 +48,7 @@ class DownBlock(nn.Module):
         stride = 1 if self.pooled else self.factors
         self.conv = CONVOLUTION[dims](in_channels, out_channels, 3, padding=1, stride=stride)  # type: ignore[arg-type]
         self.norm = BATCH_NORM[dims](out_channels)
+        self.winograd = ("conv",) if dims == 3 else ()
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.norm(self.conv(x)), inplace=True)
@@ -66,6 +67,7 @@ class UpBlock(nn.Module):
         self.scaling = scaling
         self.conv = CONVOLUTION[dims](in_channels, out_channels, 3, padding=1)
         self.norm = BATCH_NORM[dims](out_channels)
+        self.winograd = ("conv",) if scaling == "strided" else ()
 
     def forward(self, x: Tensor) -> Tensor:
         if self.scaling == "pooled":

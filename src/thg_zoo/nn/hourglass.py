@@ -48,6 +48,7 @@ class Decoder(nn.Module):
         self.out_channels = base + in_channels
         self.smooth = smooth
         self.folds = (("conv", "norm"),) if smooth else ()
+        self.winograd = ("conv",) if smooth else ()
         if smooth:
             self.conv = CONVOLUTION[dims](self.out_channels, self.out_channels, 3, padding=1)
             self.norm = BATCH_NORM[dims](self.out_channels)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thg_zoo.nn.convolution import NarrowConv2d, conv_of_nearest
+from thg_zoo.nn.instance_norm import instance_norm
 from thg_zoo.nn.spectral import SpectralConv2d
 
 _HIDDEN = 128
@@ -23,20 +24,21 @@ _SLOPE = 0.2
 class Spade(nn.Module):
     """Modulation of an instance-normalised map: n (1 + gamma) + beta, with gamma and beta from the condition.
 
-    n `[B, C, H, W]`, condition `[B, L, h, w]`, which is resized to the nearest; to `[B, C, H, W]`.
+    n `[B, C, H, W]`, condition `[B, L, h, w]`, which is resized to the nearest; to `[B, C, H, W]`. enlarged: the
+    condition is smaller than the map, by a whole factor.
     """
 
-    winograd: ClassVar = ("mlp_gamma", "mlp_beta")
-
-    def __init__(self, channels: int, condition_channels: int) -> None:
+    def __init__(self, channels: int, condition_channels: int, *, enlarged: bool = False) -> None:
         super().__init__()
+        self.enlarged = enlarged
+        self.winograd = ("mlp_gamma", "mlp_beta") if enlarged else ("mlp_shared.0", "mlp_gamma", "mlp_beta")
         self.mlp_shared = nn.Sequential(nn.Conv2d(condition_channels, _HIDDEN, 3, padding=1))
         self.mlp_gamma = nn.Conv2d(_HIDDEN, channels, 3, padding=1)
         self.mlp_beta = nn.Conv2d(_HIDDEN, channels, 3, padding=1)
 
     def forward(self, normalised: Tensor, condition: Tensor) -> Tensor:
-        factor = normalised.shape[-1] // condition.shape[-1]
-        if factor > 1:
+        if self.enlarged:
+            factor = normalised.shape[-1] // condition.shape[-1]
             hidden = conv_of_nearest(condition, self.mlp_shared[0], factor)
         else:
             if condition.shape[2:] != normalised.shape[2:]:
@@ -48,49 +50,51 @@ class Spade(nn.Module):
 
 
 class SpadeResBlock(nn.Module):
-    """Residual block with SPADE norms: x `[B, in, H, W]`, condition `[B, L, h, w]` to `[B, out, H, W]`."""
+    """Residual block with SPADE norms: x `[B, in, H, W]`, condition `[B, L, h, w]` to `[B, out, H, W]`; see `Spade`."""
 
     winograd: ClassVar = ("conv_0", "conv_1")
 
-    def __init__(self, in_channels: int, out_channels: int, condition_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, condition_channels: int, *, enlarged: bool = False) -> None:
         super().__init__()
         middle = min(in_channels, out_channels)
         self.learned_shortcut = in_channels != out_channels
         self.conv_0 = SpectralConv2d(in_channels, middle, 3)
         self.conv_1 = SpectralConv2d(middle, out_channels, 3)
-        self.norm_0 = Spade(in_channels, condition_channels)
-        self.norm_1 = Spade(middle, condition_channels)
+        self.norm_0 = Spade(in_channels, condition_channels, enlarged=enlarged)
+        self.norm_1 = Spade(middle, condition_channels, enlarged=enlarged)
         if self.learned_shortcut:
             self.conv_s = SpectralConv2d(in_channels, out_channels, 1, bias=False)
-            self.norm_s = Spade(in_channels, condition_channels)
+            self.norm_s = Spade(in_channels, condition_channels, enlarged=enlarged)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        normalised = F.instance_norm(x)
+        normalised = instance_norm(x)
         shortcut: Tensor = self.conv_s(self.norm_s(normalised, condition)) if self.learned_shortcut else x
         x = self.conv_0(F.leaky_relu(self.norm_0(normalised, condition), _SLOPE, inplace=True))
-        x = self.conv_1(F.leaky_relu(self.norm_1(F.instance_norm(x), condition), _SLOPE, inplace=True))
+        x = self.conv_1(F.leaky_relu(self.norm_1(instance_norm(x), condition), _SLOPE, inplace=True))
         return shortcut + x
 
 
 class SpadeDecoder(nn.Module):
     """features `[B, 256, h, w]`, condition `[B, L, ...]` to pictures `[B, 3, 4h, 4w]` in 0..1.
 
-    middle_blocks: how many blocks run at the size of the features, before the two that enlarge.
+    middle_blocks: how many blocks run at the size of the features, before the two that enlarge. enlarged: the
+    condition has the size of the features, not that of the picture.
     """
 
     winograd: ClassVar = ("fc",)
 
-    def __init__(self, *, condition_channels: int = 256, middle_blocks: int = 6) -> None:
+    def __init__(self, *, condition_channels: int = 256, middle_blocks: int = 6, enlarged: bool = True) -> None:
         super().__init__()
         self.fc = nn.Conv2d(256, 512, 3, padding=1)
         self.middle = [f"G_middle_{i}" for i in range(middle_blocks)]
         for name in self.middle:
             self.add_module(name, SpadeResBlock(512, 512, condition_channels))
-        self.up_0 = SpadeResBlock(512, 256, condition_channels)
-        self.up_1 = SpadeResBlock(256, 64, condition_channels)
+        self.up_0 = SpadeResBlock(512, 256, condition_channels, enlarged=enlarged)
+        self.up_1 = SpadeResBlock(256, 64, condition_channels, enlarged=enlarged)
         self.conv_img = NarrowConv2d(64, 3, 3)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
+        features, condition = (t.contiguous(memory_format=torch.channels_last) for t in (features, condition))
         x: Tensor = self.fc(features)
         for name in self.middle:
             x = self.get_submodule(name)(x, condition)

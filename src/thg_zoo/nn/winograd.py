@@ -2,9 +2,10 @@
 
 Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016. A tile of 6x6 samples is evaluated at
 the points 0, +-a, +-b and infinity along both axes, multiplied by the kernel evaluated there, and interpolated to 4x4
-outputs. It is the same function; rounding is 3 to 5 times that of a direct convolution. The points are those with the least
-rounding for layers like ours, several times less than with the customary 1 and 2 (compare Barabasz et al., "Error
-Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", ACM TOMS 2020).
+outputs. It is the same function up to rounding, which is about five times that of a direct convolution (1e-6 of the
+standard deviation of the output). The points were searched for the least rounding; the customary 1 and 2 have twice
+as much (compare Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural
+Networks", ACM TOMS 2020).
 
 It pays on CPUs, whose libraries convolve directly, and costs four times the memory of the kernels.
 """
@@ -20,50 +21,69 @@ _POINTS = (0.0, _A, -_A, _B, -_B)
 _TILE, _OUT = 6, 4
 # Tiles are worked on in strips whose transforms stay in the processor's cache.
 _STRIP_BYTES = 12 * 2**20
-# With fewer channels, moving the transforms costs more than the multiplications saved.
-_LEAST_CHANNELS = 128
+# With fewer channels, moving the transforms costs more than the multiplications saved; by dimensions.
+_LEAST_CHANNELS = {2: 128, 3: 64}
+# Wider ones see only maps of a few samples here, and their kernels would take hundreds of megabytes.
+_MOST_WEIGHTS = 512 * 512
 
 
-class WinogradConv2d(nn.Module):
-    """What an `nn.Conv2d` with a 3x3 kernel, stride 1 and zero padding 1 computes: `[B, C, H, W]` to `[B, O, H, W]`."""
+class WinogradConv(nn.Module):
+    """What a convolution with a kernel of 3, stride 1 and zero padding 1 computes, for maps `[B, C, H, W]` and volumes
+    `[B, C, D, H, W]`. In a volume the minimal filtering is done per slice; slices are summed as they are multiplied.
+    """
 
     kernel: Tensor
     bias: Tensor | None
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d) -> None:
         super().__init__()
         self.register_buffer("kernel", _kernel_at_points(conv.weight.detach()))
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, channels, height, width = x.shape
-        outputs = self.kernel.shape[2]
+        if x.dim() == 4:
+            return self._convolve(x.unsqueeze(2)).squeeze(2)
+        return self._convolve(x)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """Volumes `[B, C, D, H, W]` to `[B, O, D, H, W]`, channels last in memory."""
+        batch, channels, depth, height, width = x.shape
+        outputs, beside = self.kernel.shape[3], len(self.kernel) // 2
         rows, columns = -(-height // _OUT), -(-width // _OUT)
-        padded = x.new_zeros(batch, rows * _OUT + 2, columns * _OUT + 2, channels)
-        padded[:, 1 : height + 1, 1 : width + 1] = x.permute(0, 2, 3, 1)
-        out = x.new_empty(batch, rows * _OUT, columns * _OUT, outputs)
-        strip = max(1, _STRIP_BYTES // (x.element_size() * _TILE**2 * columns * (channels + outputs)))
-        for picture, result in zip(padded, out, strict=True):
+        padded = x.new_zeros(batch, depth + 2 * beside, rows * _OUT + 2, columns * _OUT + 2, channels)
+        padded[:, beside : beside + depth, 1 : height + 1, 1 : width + 1] = x.permute(0, 2, 3, 4, 1)
+        out = x.new_empty(batch, depth, rows * _OUT, columns * _OUT, outputs)
+        row_bytes = x.element_size() * _TILE**2 * columns * (padded.shape[1] * channels + depth * outputs)
+        strip = max(1, _STRIP_BYTES // row_bytes)
+        for volume, result in zip(padded, out, strict=True):
             for start in range(0, rows, strip):
                 stop = min(start + strip, rows)
-                self._strip(picture[start * _OUT : stop * _OUT + 2], result[start * _OUT : stop * _OUT])
+                self._strip(volume[:, start * _OUT : stop * _OUT + 2], result[:, start * _OUT : stop * _OUT])
         if self.bias is not None:
             out += self.bias
-        return out[:, :height, :width].permute(0, 3, 1, 2)
+        return out[:, :, :height, :width].permute(0, 4, 1, 2, 3)
 
     def _strip(self, x: Tensor, out: Tensor) -> None:
-        """Rows of tiles of one picture: x `[4 R + 2, 4 T + 2, C]` into out `[4 R, 4 T, O]`."""
-        height, width, outputs = out.shape
-        rows, columns, channels = height // _OUT, width // _OUT, x.shape[2]
-        by_row = x.new_empty(_TILE, rows, x.shape[1], channels)
-        _evaluate(x.unfold(0, _TILE, _OUT).permute(3, 0, 1, 2), by_row)
-        tiles = x.new_empty(_TILE, _TILE, rows, columns, channels)
-        _evaluate(by_row.unfold(2, _TILE, _OUT).permute(4, 0, 1, 2, 3), tiles)
-        products = torch.bmm(tiles.view(_TILE**2, -1, channels), self.kernel)
-        products = products.view(_TILE, _TILE, rows, columns, outputs)
-        by_column = x.new_empty(_OUT, _TILE, rows, columns, outputs)
+        """Rows of tiles of one volume: x `[D', 4 R + 2, 4 T + 2, C]` into out `[D, 4 R, 4 T, O]`."""
+        depth, height, width, outputs = out.shape
+        rows, columns, channels = height // _OUT, width // _OUT, x.shape[3]
+        by_row = x.new_empty(_TILE, len(x), rows, x.shape[2], channels)
+        _evaluate(x.unfold(1, _TILE, _OUT).permute(4, 0, 1, 2, 3), by_row)
+        tiles = x.new_empty(_TILE, _TILE, len(x), rows, columns, channels)
+        _evaluate(by_row.unfold(3, _TILE, _OUT).permute(5, 0, 1, 2, 3, 4), tiles)
+        products = self._multiply(tiles.view(_TILE**2, len(x), rows * columns, channels), depth)
+        products = products.view(_TILE, _TILE, depth, rows, columns, outputs)
+        by_column = x.new_empty(_OUT, _TILE, depth, rows, columns, outputs)
         _interpolate(products, by_column)
-        _interpolate(by_column.transpose(0, 1), out.view(rows, _OUT, columns, _OUT, outputs).permute(1, 3, 0, 2, 4))
+        pixels = out.view(depth, rows, _OUT, columns, _OUT, outputs).permute(2, 4, 0, 1, 3, 5)
+        _interpolate(by_column.transpose(0, 1), pixels)
+
+    def _multiply(self, tiles: Tensor, depth: int) -> Tensor:
+        """tiles `[36, D', P, C]` times the kernel, summed over its slices: `[36, D P, O]`."""
+        products = torch.bmm(tiles[:, :depth].flatten(1, 2), self.kernel[0])
+        for offset, kernel in enumerate(self.kernel[1:], start=1):
+            products.baddbmm_(tiles[:, offset : offset + depth].flatten(1, 2), kernel)
+        return products
 
 
 def use_winograd(network: nn.Module) -> int:
@@ -76,24 +96,30 @@ def use_winograd(network: nn.Module) -> int:
         (parent, name, child)
         for parent in network.modules()
         for name in getattr(parent, "winograd", ())
-        if isinstance(child := parent.get_submodule(name), nn.Conv2d) and _pays(child)
+        if isinstance(child := parent.get_submodule(name), nn.Conv2d | nn.Conv3d) and _pays(child)
     ]
     for parent, name, child in found:
-        setattr(parent, name, WinogradConv2d(child))
+        parent.set_submodule(name, WinogradConv(child))
     return len(found)
 
 
-def _pays(conv: nn.Conv2d) -> bool:
-    same = conv.kernel_size == (3, 3) and conv.stride == (1, 1) and conv.padding == (1, 1) and conv.groups == 1
-    return same and min(conv.in_channels, conv.out_channels) >= _LEAST_CHANNELS
+def _pays(conv: nn.Conv2d | nn.Conv3d) -> bool:
+    alike = set(conv.kernel_size) == {3} and set(conv.stride) == {1} and set(conv.padding) == {1} and conv.groups == 1
+    least = _LEAST_CHANNELS[len(conv.kernel_size)]
+    wide = min(conv.in_channels, conv.out_channels) >= least
+    return alike and wide and conv.in_channels * conv.out_channels <= _MOST_WEIGHTS
 
 
 def _kernel_at_points(weight: Tensor) -> Tensor:
-    """A kernel `[O, C, 3, 3]` evaluated at all pairs of points, as `[36, C, O]`; the second axis comes first."""
+    """A kernel `[O, C, (3,) 3, 3]` evaluated at all pairs of points, as `[1 or 3, 36, C, O]`.
+
+    The point along the width comes first.
+    """
     rows = [[p**power / _denominator(p) for power in range(3)] for p in _POINTS]
     evaluate = torch.tensor([*rows, [0.0, 0.0, 1.0]], dtype=torch.float64, device=weight.device)
-    at_points = torch.einsum("ia,jb,ocba->ijco", evaluate, evaluate, weight.double())
-    return at_points.flatten(0, 1).to(weight.dtype).contiguous()
+    slices = weight.double() if weight.dim() == 5 else weight.double().unsqueeze(2)
+    at_points = torch.einsum("ia,jb,oczba->zijco", evaluate, evaluate, slices)
+    return at_points.flatten(1, 2).to(weight.dtype).contiguous()
 
 
 def _denominator(point: float) -> float:

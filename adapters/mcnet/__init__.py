@@ -1,0 +1,1 @@
+"""MCNet: talking heads with a memory of faces (Hong and Xu, ICCV 2023)."""
