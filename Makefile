@@ -13,7 +13,7 @@ demo: $(READY)
 	$(BIN)/thg-zoo run warp demo/examples/astronaut.png demo/examples/speech.wav -o outputs/demo.mp4 --overwrite --report outputs/demo.json
 
 test: $(READY)
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,16 @@ from thg_zoo.demo import example_driver, example_source
 from thg_zoo.inputs import Clip
 from thg_zoo.media.audio import Audio, read_audio
 from thg_zoo.media.image import read_image
+
+
+@pytest.fixture(autouse=True)
+def _library_log() -> Iterator[None]:
+    """The command line redirects the library's log: put it back, so that the next test can read it."""
+    log = logging.getLogger("thg_zoo")
+    handlers, level, propagate = list(log.handlers), log.level, log.propagate
+    yield
+    log.handlers, log.propagate = handlers, propagate
+    log.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ LAYERS = [
     {"timing", "options", "spec", "run", "background"},
     {"media", "audio", "nn", "runtime", "provenance", "report", "keypoints"},
     {"faces", "weights", "inputs", "motion"},
-    {"source_stream", "streaming", "animation", "adapter"},
+    {"source_stream", "streaming", "animation", "adapter", "first_order"},
     {"adapters"},
     {"zoo", "demo", "configs"},
     {"cli", "__main__"},

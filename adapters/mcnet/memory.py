@@ -107,6 +107,15 @@ class DynamicConv(nn.Module):
         )
 
 
+def _in_one(first: nn.Conv2d, second: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the one 1x1 convolution that two in a row amount to."""
+    assert first.bias is not None
+    assert second.bias is not None
+    matrix = second.weight[:, :, 0, 0]
+    weight = (matrix @ first.weight.flatten(1))[:, :, None, None]
+    return weight, matrix @ first.bias + second.bias
+
+
 class MemoryUnit(nn.Module):
     """Repairs the odd channels of features `[B, C, w, w]`, (w, C) being (32, 512), (64, 256) or (128, 128).
 
@@ -151,12 +160,8 @@ class MemoryUnit(nn.Module):
         """
         first = self.get_submodule(f"feat_forward_proj_{odd.shape[-1]}")
         assert isinstance(first, nn.Conv2d)
-        weights, biases = [first.weight], [first.bias]
-        for second in (self.query_conv, self.diff_conv):
-            matrix = second.weight[:, :, 0, 0]
-            weights.append((matrix @ first.weight.flatten(1)).view_as(first.weight))
-            biases.append(matrix @ first.bias + second.bias)
-        projected, query, compared = (F.conv2d(odd, w, b) for w, b in zip(weights, biases, strict=True))
+        projected: Tensor = first(odd)
+        query, compared = (F.conv2d(odd, *_in_one(first, second)) for second in (self.query_conv, self.diff_conv))
         return projected, F.relu(query, inplace=True), compared
 
     def modulated(self, projected: Tensor, keypoints: Tensor, noise: Tensor | None) -> Tensor:
