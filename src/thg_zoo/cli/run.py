@@ -90,7 +90,7 @@ def _default_output(source: str, driver: str, model: str) -> str:
 def _say_where(model: Adapter[object, object]) -> None:
     random = any(weight.verified == "random" for weight in model.weights)
     note = " with random weights: the result shows nothing" if random else ""
-    console.err().print(f"{model.model.name} on {model.runtime.description}{note}")
+    console.err().print(f"{model.model.name} on {model.runtime.description}{note}", soft_wrap=True)
 
 
 def _say_result(animation: Animation) -> None:

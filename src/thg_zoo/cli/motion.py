@@ -1,0 +1,55 @@
+"""`thg-zoo motion`: what a model reads from a driving video, saved to drive any source later."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from thg_zoo.cli import console
+from thg_zoo.errors import UsageError
+from thg_zoo.options import parse_pairs
+from thg_zoo.zoo import describe, list_models, load
+
+
+def motion(
+    model: Annotated[str, typer.Argument(help="Name of a model that takes motion files: see `thg-zoo list`.")],
+    driver: Annotated[str, typer.Argument(help="Video of the person who moves.")],
+    options: Annotated[
+        list[str] | None,
+        typer.Argument(help="Options as key=value: see `thg-zoo info MODEL`.", metavar="[KEY=VALUE]..."),
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="Where to write.", metavar="OUT.npz")] = "motion.npz",
+    weights: Annotated[
+        str | None,
+        typer.Option(help="Folder or file with the published weights, or `random`. Default: from the hub."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(help="Frames at once. Default: what suits the device.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="Accept the terms of weights that are not free for all uses.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+) -> None:
+    """Write the motion of DRIVER as a template that drives any source of the same model."""
+    if quiet:
+        console.be_quiet()
+    described = describe(model)
+    given = parse_pairs(options or ())
+    described.resolve(given)
+    if "motion" not in described.spec.drivers:
+        known = ", ".join(m.name for m in list_models(driver="motion"))
+        raise UsageError(f"{model!r} is not driven by motion files.", f"Those that are: {known}.")
+    # Heavy imports come now: everything that can be refused without them has been.
+    from thg_zoo.cli.progress import progress_display
+    from thg_zoo.first_order import FirstOrderAdapter
+    from thg_zoo.keypoints.template import check_template_path
+
+    check_template_path(output, overwrite)
+    loaded = load(model, weights=weights, device=device, batch_size=batch_size, accept_licence=accept_license)
+    if not isinstance(loaded, FirstOrderAdapter):
+        raise UsageError(f"{model!r} reads motion files, but does not write them.", "See its page.")
+    with progress_display(quiet) as progress:
+        written = loaded.save_motion(driver, output, overwrite=overwrite, progress=progress, **given)
+    console.out().print(str(written), soft_wrap=True, markup=False)

@@ -1,0 +1,325 @@
+"""The first-order-motion family through the public calls: frames, options, crops, templates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import thg_zoo
+from thg_zoo.adapter import Adapter
+from thg_zoo.errors import FaceError, MediaError, OptionError, OutputError
+from thg_zoo.faces.detector import Face
+from thg_zoo.faces.person_crop import PersonCrop, given_crop
+from thg_zoo.first_order import FirstOrderAdapter
+from thg_zoo.inputs import Clip
+from thg_zoo.keypoints.points import KeyPoints
+from thg_zoo.keypoints.template import MotionTemplate, read_template, write_template
+from thg_zoo.keypoints.transfer import RelativeMotion
+from thg_zoo.media.resize import resize_antialiased
+from thg_zoo.media.writer import VideoWriter
+from thg_zoo.weights import empty_networks, fill_networks
+
+Pictures = NDArray[np.uint8]
+Reference = Callable[[str, Tensor, Tensor], Tensor]
+CROP = (20, 0, 240, 200)
+
+
+@pytest.fixture(scope="module")
+def drive(face: Pictures) -> Clip:
+    """Three frames at 24 per second: the portrait, further away and darker from frame to frame."""
+    frames = [np.roll(face, 9 * k, axis=1) // (k + 1) for k in (1, 2, 3)]
+    return Clip(np.stack(frames), Fraction(24))
+
+
+@pytest.fixture(scope="module")
+def fomm() -> FirstOrderAdapter[Any]:
+    return load("fomm")
+
+
+def load(name: str) -> FirstOrderAdapter[Any]:
+    model = thg_zoo.load(name, weights="random", device="cpu", batch_size=2)
+    assert isinstance(model, FirstOrderAdapter)
+    return model
+
+
+def plain_networks(model: FirstOrderAdapter[Any]) -> dict[str, nn.Module]:
+    """The model's networks with the same random weights, without any of the fast forms."""
+    with empty_networks():
+        networks = model.build_networks()
+    fill_networks(networks, model.model.variant, "random")
+    return networks
+
+
+def whole(picture: Pictures, side: int) -> Tensor:
+    planes = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+    return resize_antialiased(planes, (side, side))
+
+
+def small(**options: Any) -> dict[str, Any]:
+    """Options without detection, at the smallest size."""
+    return {"size": "128", "crop": "none", "driver_crop": "none"} | options
+
+
+def levels(prediction: Tensor) -> NDArray[np.int64]:
+    return (prediction * 255).round()[0].permute(1, 2, 0).numpy().astype(np.int64)
+
+
+def animate(model: Adapter[Any, Any], face: Pictures, driver: Any, **options: Any) -> NDArray[np.int64]:
+    return model.animate(face, driver, **options).to_array().astype(np.int64)
+
+
+Observe = Callable[[dict[str, Any], Tensor], KeyPoints]
+Encode = Callable[[dict[str, Any], Tensor], Any]
+
+
+@torch.inference_mode()
+def plain_loop(
+    networks: dict[str, Any], observe: Observe, encode: Encode, source: Tensor, driving: list[Tensor]
+) -> list[NDArray[np.int64]]:
+    """Frame by frame, everything anew for each, as the published loop does it."""
+    frames = []
+    for picture in driving:
+        kp_source, kp_initial, kp = (observe(networks, p) for p in (source, driving[0], picture))
+        moved = RelativeMotion.adapted(kp_source, kp_initial)(kp)
+        frames.append(levels(networks["generator"].render(encode(networks, source), kp_source, moved)))
+    return frames
+
+
+def test_fomm_equals_a_plain_loop(fomm, face, drive):
+    driving = [whole(frame, 128) for frame in drive.frames]
+    expected = np.stack(
+        plain_loop(
+            plain_networks(fomm),
+            lambda networks, picture: networks["kp_detector"](picture),
+            lambda networks, picture: networks["generator"].encode(picture),
+            whole(face, 128),
+            driving,
+        )
+    )
+    animation = fomm.animate(face, drive, **small())
+    assert animation.fps == 24
+    found = animation.to_array().astype(int)
+    assert np.abs(found - expected).max() <= 1
+    assert np.abs(expected[0] - expected[2]).max() > 3
+
+
+def test_how_movement_is_applied(fomm, face, drive):
+    portrait = fomm.prepare(face, **small())
+    still = portrait.identity.points["value"]
+
+    def points(driver: Any = drive, **options: Any) -> Tensor:
+        return next(portrait.animate(driver, **options)._motion.batches(3))["value"]
+
+    seen = points(relative=False)
+    plain = points(adapt_scale=False)
+    torch.testing.assert_close(plain, still + seen - seen[:1])
+    adapted = points() - still
+    ratio = adapted[2] / (plain - still)[2]
+    assert ratio.std() < 1e-2
+    assert abs(ratio.mean() - 1) > 1e-4
+    assert torch.equal(points(relative=False, adapt_scale=False), seen)
+    last = points(best_frame="2", adapt_scale=False)
+    torch.testing.assert_close(last, still + seen - seen[2:])
+    assert torch.equal(points(drive.frames[1])[0], points(drive.frames[1], relative=False)[0])
+    with pytest.raises(OptionError, match="3 frames"):
+        points(best_frame="3")
+
+
+def test_one_picture_is_taken_as_it_is_and_says_so(fomm, face, drive):
+    animation = fomm.animate(face, drive.frames[1], **small())
+    assert animation.n_frames == 1
+    assert any("without movement" in warning for warning in animation._run.warnings)
+
+
+def test_a_template_gives_the_same_frames(fomm, face, drive, tmp_path):
+    portrait = fomm.prepare(face, **small())
+    path = fomm.save_motion(drive, tmp_path / "motion.npz", **small())
+    animation = portrait.animate(path)
+    assert animation.fps == 24
+    assert np.array_equal(animation.to_array(), portrait.animate(drive).to_array())
+    with pytest.raises(OptionError, match="find"):
+        portrait.animate(path, best_frame="find")
+    with pytest.raises(OptionError, match="3 frames"):
+        portrait.animate(path, best_frame="7")
+    with pytest.raises(OutputError, match="exists"):
+        fomm.save_motion(drive, path)
+
+
+def test_templates_are_checked(tmp_path):
+    values = {"value": torch.rand(3, 10, 2)}
+    template = MotionTemplate(values, {"value": values["value"][:1]}, Fraction(30000, 1001), "fomm")
+    path = write_template(template, tmp_path / "motion.npz")
+    read = read_template(path, "fomm")
+    assert torch.equal(read.parameters["value"], values["value"])
+    assert (read.fps, len(read)) == (Fraction(30000, 1001), 3)
+    with pytest.raises(MediaError, match="'fomm' read"):
+        read_template(path, "dagan")
+    with pytest.raises(OutputError, match=r"\.npz"):
+        write_template(template, tmp_path / "motion.bin")
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(MediaError, match="not a motion template"):
+        read_template(damaged, "fomm")
+    for wrong in (
+        MotionTemplate({"value": torch.full((3, 10, 2), torch.nan)}, template.reference, template.fps, "fomm"),
+        MotionTemplate(values, {"value": torch.rand(1, 9, 2)}, template.fps, "fomm"),
+        MotionTemplate(values, {}, template.fps, "fomm"),
+    ):
+        with pytest.raises(MediaError, match="not a motion template"):
+            read_template(write_template(wrong, path, overwrite=True), "fomm")
+
+
+def test_paste_back_changes_the_crop_alone(fomm, face, drive):
+    portrait = fomm.prepare(face, size="128", crop_box=CROP)
+    options = {"driver_crop": "none", "relative": False}
+    pasted = portrait.animate(drive.frames[1], paste_back=True, feather=0.0, **options).to_array()[0]
+    assert pasted.shape == face.shape
+    left, top, right, bottom = CROP
+    outside = np.ones(face.shape[:2], bool)
+    # Interpolation carries the outermost pixels of the crop up to one of its pixels, here 1.7 of the picture, further.
+    outside[: bottom + 2, left - 2 : right + 2] = False
+    assert np.array_equal(pasted[outside], face[outside])
+    crop = portrait.animate(drive.frames[1], **options).to_array()[0]
+    inner = pasted[top + 20 : bottom - 20, left + 20 : right - 20].mean(axis=(0, 1))
+    assert np.abs(inner - crop[13:-13, 12:-12].mean(axis=(0, 1))).max() < 2
+    soft = portrait.animate(drive.frames[1], paste_back=True, feather=0.3, **options).to_array()[0].astype(int)
+    assert np.abs(soft - face)[top : top + 2, left:right].max() < np.abs(pasted.astype(int) - face)[top : top + 2].max()
+
+
+def test_crops_follow_the_published_rule(fomm, face, drive):
+    x, _, width, height = fomm.prepare(face, size="128").identity.crop
+    assert abs(width - height) <= 1
+    assert 0 < x < x + width < 256
+    with pytest.raises(FaceError, match="source"):
+        fomm.prepare(np.zeros_like(face), size="128")
+    with pytest.raises(OptionError, match="256 x 256"):
+        fomm.prepare(face, crop_box=(0, 0, 300, 100))
+    assert given_crop((1, 2, 30, 40), (50, 60), "it") == (1, 2, 29, 38)
+
+
+def test_a_driver_is_cropped_where_its_face_goes(fomm, face):
+    portrait = fomm.prepare(face, size="128")
+    black = np.zeros_like(face)
+    frames = [black, *(np.roll(face, 4 * k, axis=1) for k in range(6))]
+    animation = portrait.animate(Clip(np.stack(frames), Fraction(25)))
+    assert any("before frame 1" in warning for warning in animation._run.warnings)
+    with pytest.raises(FaceError, match="No face was found in the driving clip"):
+        portrait.animate(Clip(np.stack([black] * 3), Fraction(25)))
+    found = portrait.animate(Clip(np.stack([black, face // 2, face]), Fraction(25)), best_frame="find")
+    assert found.n_frames == 3
+
+
+def test_one_crop_for_the_whole_clip():
+    def seen(x: float) -> Face:
+        return Face(np.array([x, 40, x + 40, 80], np.float32), None, 1.0)
+
+    person = PersonCrop()
+    for face in (None, seen(30), seen(50), None, seen(300)):
+        person.add(face)
+    assert (person.first, person.strayed, person.seen) == (1, 1, 5)
+    # The box 30..90 x 40..80: its longer side and a tenth on either side, square.
+    assert person.crop((200, 400), "it") == (24, 24, 72, 72)
+
+
+def test_sampling_as_in_training_is_another_picture(fomm, face, drive):
+    still = drive.frames[1]
+    today = animate(fomm, face, still, **small())
+    trained = animate(fomm, face, still, **small(align_corners=True))
+    assert np.abs(today - trained).max() > 0
+    assert np.array_equal(animate(fomm, face, still, **small()), today)
+
+
+def dagan_observe(networks: dict[str, Any], picture: Tensor) -> KeyPoints:
+    seen = torch.cat([picture, dagan_depth(networks, picture)], dim=1)
+    points: KeyPoints = networks["kp_detector"](seen)
+    return points
+
+
+def dagan_depth(networks: dict[str, Any], picture: Tensor) -> Tensor:
+    depth: Tensor = networks["depth_decoder"](networks["depth_encoder"](picture))
+    return depth
+
+
+@pytest.mark.slow
+def test_dagan_equals_a_plain_loop(face, drive):
+    model = load("dagan-plain")
+    expected = plain_loop(
+        plain_networks(model),
+        dagan_observe,
+        lambda networks, picture: networks["generator"].encode(picture, dagan_depth(networks, picture)),
+        whole(face, 128),
+        [whole(frame, 128) for frame in drive.frames],
+    )
+    assert np.abs(animate(model, face, drive, **small()) - np.stack(expected)).max() <= 1
+
+
+@pytest.mark.slow
+def test_mcnet_equals_a_plain_loop(face, drive):
+    model = load("mcnet")
+    expected = plain_loop(
+        plain_networks(model),
+        lambda networks, picture: networks["kp_detector"](picture),
+        lambda networks, picture: networks["generator"].encode(picture),
+        whole(face, 256),
+        [whole(frame, 256) for frame in drive.frames],
+    )
+    options = {"crop": "none", "driver_crop": "none"}
+    quiet = animate(model, face, drive, noise="none", **options)
+    assert np.abs(quiet - np.stack(expected)).max() <= 1
+    assert np.abs(animate(model, face, drive, **options) - quiet).max() > 0
+
+
+@pytest.mark.slow
+@torch.inference_mode()
+def test_facevid2vid_equals_a_plain_loop(face, drive):
+    model = load("facevid2vid")
+    networks: dict[str, Any] = plain_networks(model)
+    source = whole(face, 128)
+    canonical = networks["kp_detector"](source)
+
+    def posed(picture: Tensor, **angles: float) -> KeyPoints:
+        return KeyPoints(networks["he_estimator"](picture).turned(**angles).pose(canonical))
+
+    initial = whole(drive.frames[0], 128)
+    for angles in ({}, {"yaw": 20.0}):
+        move = RelativeMotion.adapted(posed(source), posed(initial))
+        encoded = networks["generator"].encode(source)
+        expected = [
+            levels(
+                networks["generator"].render(
+                    encoded, posed(source).value, move(posed(whole(frame, 128), **angles)).value
+                )
+            )
+            for frame in drive.frames
+        ]
+        assert np.abs(animate(model, face, drive, **small(**angles)) - np.stack(expected)).max() <= 1
+
+
+def test_the_command_writes_templates(face, drive, tmp_path, monkeypatch):
+    from thg_zoo.cli import motion as command
+    from thg_zoo.errors import UsageError
+
+    with pytest.raises(UsageError, match="fomm"):
+        command.motion("wav2lip", "driving.mp4")
+    with pytest.raises(OutputError, match=r"\.npz"):
+        command.motion("fomm", "driving.mp4", output=str(tmp_path / "motion.mp4"))
+    with VideoWriter(tmp_path / "driving.mp4", drive.fps, drive.frames.shape[1:3]) as writer:
+        writer.write(drive.frames)
+    target = tmp_path / "motion.npz"
+    command.motion(
+        "fomm",
+        str(tmp_path / "driving.mp4"),
+        ["size=128", "driver_crop=none"],
+        output=str(target),
+        weights="random",
+        device="cpu",
+        quiet=True,
+    )
+    assert len(read_template(target, "fomm")) == len(drive.frames)
