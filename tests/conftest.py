@@ -18,13 +18,14 @@ from thg_zoo.media.image import read_image
 
 
 @pytest.fixture(autouse=True)
-def _library_log() -> Iterator[None]:
-    """The command line redirects the library's log: put it back, so that the next test can read it."""
-    log = logging.getLogger("thg_zoo")
-    handlers, level, propagate = list(log.handlers), log.level, log.propagate
+def _same_log() -> Iterator[None]:
+    """The command line redirects the log, with --debug all of it: put it back as the next test expects it."""
+    logs = [logging.getLogger(), logging.getLogger("thg_zoo")]
+    before = [(list(log.handlers), log.level, log.propagate) for log in logs]
     yield
-    log.handlers, log.propagate = handlers, propagate
-    log.setLevel(level)
+    for log, (handlers, level, propagate) in zip(logs, before, strict=True):
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
 
 
 @pytest.fixture(scope="session")
