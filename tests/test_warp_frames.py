@@ -292,3 +292,14 @@ def test_options_are_checked(model: Adapter[Any, Any], face: Picture, options: d
 def test_cuda_agrees_with_the_cpu(face: Picture, short_speech: Audio) -> None:
     host, device = (thg_zoo.load("warp", device=d).animate(face, short_speech).to_array() for d in ("cpu", "cuda"))
     assert np.abs(host.astype(int) - device).mean() < 0.7
+
+
+def test_a_face_that_lies_on_its_side_is_animated_where_it_lies(face: NDArray[np.uint8]) -> None:
+    model = thg_zoo.load("warp", device="cpu")
+
+    def turn(picture: NDArray[np.uint8]) -> float:
+        matrix = model.prepare(picture).identity.canvas.anatomy.matrix
+        return float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0])))
+
+    lying = np.ascontiguousarray(np.rot90(face))
+    assert abs((turn(lying) - turn(face)) % 360 - 90) < 8

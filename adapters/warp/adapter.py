@@ -23,6 +23,7 @@ from thg_zoo.adapters.warp.transfer import follow
 from thg_zoo.faces.choose import choose_face, rule_of
 from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.track import MissingFace, track_faces
+from thg_zoo.faces.upright import AnyTurn
 from thg_zoo.inputs import Driver, Frame, Source
 from thg_zoo.motion import Motion, MotionStream, MotionTable
 from thg_zoo.run import Run
@@ -56,7 +57,7 @@ class WarpAdapter(Adapter[WarpOptions, Identity]):
         rule = rule_of(options.face)
         if source.still:
             picture = source.first()
-            face = choose_face(self._detector.detect([picture])[0], rule, source.name)
+            face = choose_face(AnyTurn(self._detector).detect([picture])[0], rule, source.name)
         else:
             picture, face = dubbing.calmest_frame(source, self._detector, rule, run)
         points = points_of(face)
