@@ -11,7 +11,7 @@ import numpy as np
 
 from thg_zoo.adapters.wav2lip.options import Wav2LipOptions
 from thg_zoo.errors import DeviceError
-from thg_zoo.faces.choose import FaceRule
+from thg_zoo.faces.choose import FaceRule, rule_of
 from thg_zoo.faces.detector import Face, FaceDetector, Picture
 from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.s3fd import S3fd, S3fdNetwork
@@ -139,7 +139,7 @@ def find_faces(
 
 def _rule(options: Wav2LipOptions) -> FaceRule:
     """The option `face` as `choose_face` takes it. A detector of the likeliest face alone suits any rule."""
-    return int(options.face) if options.face.isdecimal() else "largest"
+    return rule_of("largest" if options.face == "best" else options.face)
 
 
 def _scaled(face: Face, image: Picture, seen: Picture) -> Face:

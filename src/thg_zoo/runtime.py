@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +109,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(
         sign in text for sign in ("not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     )
-
-
-@contextlib.contextmanager
-def inference() -> Iterator[None]:
-    """Inference mode, importing torch only here."""
-    import torch
-
-    with torch.inference_mode():
-        yield

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from thg_zoo.cli import console
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Pairs, Quiet, Weights
 from thg_zoo.errors import UsageError
 from thg_zoo.options import parse_pairs
 from thg_zoo.zoo import describe, list_models, load
@@ -15,22 +16,14 @@ from thg_zoo.zoo import describe, list_models, load
 def motion(
     model: Annotated[str, typer.Argument(help="Name of a model that takes motion files: see `thg-zoo list`.")],
     driver: Annotated[str, typer.Argument(help="Video of the person who moves.")],
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(help="Options as key=value: see `thg-zoo info MODEL`.", metavar="[KEY=VALUE]..."),
-    ] = None,
+    options: Pairs = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write.", metavar="OUT.npz")] = "motion.npz",
-    weights: Annotated[
-        str | None,
-        typer.Option(help="Folder or file with the published weights, or `random`. Default: from the hub."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="Frames at once. Default: what suits the device.")] = None,
+    weights: Weights = None,
+    device: Device = "auto",
+    batch_size: BatchSize = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
-    accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="Accept the terms of weights that are not free for all uses.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    accept_license: AcceptLicense = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write the motion of DRIVER as a template that drives any source of the same model."""
     if quiet:

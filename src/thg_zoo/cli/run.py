@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thg_zoo.cli import console
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Pairs, Quiet, Weights
 from thg_zoo.options import parse_pairs, read_options_file
 from thg_zoo.zoo import describe, load
 
@@ -20,10 +21,7 @@ def run(
     model: Annotated[str, typer.Argument(help="Name of the model: see `thg-zoo list`.")],
     source: Annotated[str, typer.Argument(help="Picture (or video, where the model takes one) of the person.")],
     driver: Annotated[str, typer.Argument(help="Speech, video, picture or motion file that moves the person.")],
-    options: Annotated[
-        list[str] | None,
-        typer.Argument(help="Options as key=value: see `thg-zoo info MODEL`.", metavar="[KEY=VALUE]..."),
-    ] = None,
+    options: Pairs = None,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="Where to write: .mp4, .webm, .gif, or a folder for PNGs.", metavar="OUT"),
@@ -31,23 +29,18 @@ def run(
     options_file: Annotated[
         str | None, typer.Option("--options", help="YAML file with options; key=value pairs win.", metavar="FILE")
     ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="Folder or file with the published weights, or `random`. Default: from the hub."),
-    ] = None,
+    weights: Weights = None,
     drive_by: Annotated[
         str, typer.Option(help="What of a driving video counts: auto, audio, video, image or motion.")
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[str, typer.Option(help="float32 (published), bfloat16 or float16.")] = "float32",
-    batch_size: Annotated[int | None, typer.Option(help="Frames at once. Default: what suits the device.")] = None,
+    batch_size: BatchSize = None,
     seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
     report: Annotated[str | None, typer.Option(help="Write a JSON report of the run here.", metavar="FILE")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
-    accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="Accept the terms of weights that are not free for all uses.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    accept_license: AcceptLicense = False,
+    quiet: Quiet = False,
 ) -> None:
     """Animate SOURCE with DRIVER.
 

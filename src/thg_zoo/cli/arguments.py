@@ -1,0 +1,21 @@
+"""Arguments that several commands take, described once."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+import typer
+
+Pairs: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(help="Options as key=value: see `thg-zoo info MODEL`.", metavar="[KEY=VALUE]..."),
+]
+Weights: TypeAlias = Annotated[
+    str | None, typer.Option(help="Folder or file with the published weights, or `random`. Default: from the hub.")
+]
+Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+BatchSize: TypeAlias = Annotated[int | None, typer.Option(help="Frames at once. Default: what suits the device.")]
+AcceptLicense: TypeAlias = Annotated[
+    bool, typer.Option("--accept-license", help="Accept the terms of weights that are not free for all uses.")
+]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
