@@ -24,7 +24,10 @@ LAYERS = [
     {"faces", "weights", "inputs", "motion"},
     {"source_stream", "streaming", "animation", "adapter", "first_order"},
     {"adapters"},
-    {"zoo", "demo", "configs"},
+    {"zoo", "configs"},
+    {"batch", "metrics", "bench"},
+    {"compare"},
+    {"demo"},
     {"cli", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,1 @@
+"""SadTalker: one portrait and speech to a talking-head video (Zhang et al., CVPR 2023)."""

@@ -1,0 +1,1 @@
+"""Many animations at once: manifests, engines that run them, records that make a restart safe."""

@@ -1,0 +1,1 @@
+"""Measures of talking-head videos; definitions and directions are in docs/metrics.md."""
