@@ -1,13 +1,15 @@
-"""The consumer thread: order, errors on either side, and no thread left behind."""
+"""The consumer and the producer thread: order, errors on either side, and no thread left behind."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
+from collections.abc import Generator
 
 import pytest
 
-from thg_zoo.background import Consumer
+from thg_zoo.background import Ahead, Consumer
 
 
 def test_everything_is_consumed_in_order_before_leaving() -> None:
@@ -85,3 +87,46 @@ def test_the_queue_is_bounded() -> None:
     thread.join()
     assert waiting == 3
     assert len(put) == 10
+
+
+def counted(log: list[str], stop: int | None = None) -> Generator[int]:
+    try:
+        for i in itertools.count():
+            if i == stop:
+                raise OSError("damaged")
+            log.append(f"made {i}")
+            yield i
+    finally:
+        log.append(f"closed in {threading.current_thread().name}")
+
+
+def test_items_come_in_order_and_the_error_where_its_item_would() -> None:
+    ahead = Ahead(counted([], stop=7))
+    assert list(itertools.islice(ahead, 7)) == list(range(7))
+    with pytest.raises(OSError, match="damaged"):
+        next(ahead)
+    assert next(ahead, None) is None
+    ahead.close()
+
+
+def test_a_producer_runs_ahead_by_its_depth_only() -> None:
+    log: list[str] = []
+    ahead = Ahead(counted(log), depth=2)
+    for _ in range(100):
+        if len(log) >= 2:
+            break
+        time.sleep(0.005)
+    time.sleep(0.05)
+    assert log == ["made 0", "made 1"]
+    assert next(ahead) == 0
+    ahead.close()
+
+
+def test_closing_early_closes_the_items_in_their_thread_and_ends_it() -> None:
+    before, log = threading.active_count(), []
+    ahead = Ahead(counted(log))
+    assert next(ahead) == 0
+    ahead.close()
+    ahead.close()
+    assert log[-1] == "closed in thg-zoo-producer"
+    assert threading.active_count() == before

@@ -1,6 +1,6 @@
 """The one loop that every model runs on: motion and source frames in, finished frames out.
 
-    decode (thread) -> track -> encode the source -> render -> compose -> host -> encode the video (thread)
+    decode (thread) -> motion, track (thread) -> encode the source -> render -> compose -> host -> encode (thread)
 
 Only a few batches exist at any moment, so memory does not depend on the length of the video.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thg_zoo.background import Ahead
 from thg_zoo.errors import DeviceError
 from thg_zoo.motion import Motion, Parameters, length, part
 from thg_zoo.run import Run
@@ -46,6 +47,19 @@ class Renderer:
         caller stops the run.
         """
         done = 0
+        with contextlib.closing(Ahead(self._inputs(motion))) as inputs:
+            while True:
+                with self._run.stage("wait for inputs"):
+                    batch = next(inputs, None)
+                if batch is None:
+                    return
+                for finished in self._fitting(*batch):
+                    yield finished
+                    done += len(finished)
+                    self._run.advance("render", done, motion.n_frames)
+
+    def _inputs(self, motion: Motion) -> Generator[tuple[Parameters, SourceBatch]]:
+        """Batches of motion with their source frames. In a thread of its own: nothing here depends on rendering."""
         batches = motion.batches(self._size)
         with contextlib.closing(order_of(self._portrait, motion, self._run)) as order:
             while True:
@@ -59,10 +73,7 @@ class Renderer:
                     return
                 if not self._portrait.source.still:
                     parameters = part(parameters, 0, len(source.frames))
-                for finished in self._fitting(parameters, source):
-                    yield finished
-                    done += len(finished)
-                    self._run.advance("render", done, motion.n_frames)
+                yield parameters, source
 
     def _fitting(self, parameters: Parameters, source: SourceBatch) -> Iterator[NDArray[np.uint8]]:
         """Render in batches that fit: on out-of-memory the batch is halved, and stays so."""
