@@ -32,6 +32,7 @@ from thg_zoo.faces.s3fd import S3fdNetwork
 from thg_zoo.inputs import Driver, Frame, Source
 from thg_zoo.motion import Motion, MotionStream
 from thg_zoo.nn.fold import fold_batch_norm
+from thg_zoo.nn.winograd import use_winograd
 from thg_zoo.run import Run
 from thg_zoo.source_stream import SourceBatch
 from thg_zoo.timing import frame_rate
@@ -63,9 +64,11 @@ class Wav2LipAdapter(Adapter[Wav2LipOptions, Identity]):
         return {"generator": Generator(), "detector": S3fdNetwork()}
 
     def finish_loading(self) -> None:
-        """Norms folded, channels last: the same function, measured 1.2 times as fast."""
+        """Norms folded, channels last, on CPUs fewer multiplications: the same functions up to rounding."""
         fold_batch_norm(self.networks["generator"])
         for network in self.networks.values():
+            if self.runtime.device.type == "cpu" and self.runtime.precision == "float32":
+                use_winograd(network)
             # Not one of the stubs' overloads knows the memory format alone.
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-
-import cv2
-import numpy as np
 
 from thg_zoo.adapters.wav2lip.options import Wav2LipOptions
 from thg_zoo.errors import DeviceError
 from thg_zoo.faces.choose import FaceRule, rule_of
 from thg_zoo.faces.detector import Face, FaceDetector, Picture
 from thg_zoo.faces.mtcnn import Mtcnn
+from thg_zoo.faces.reduced import Reduced
 from thg_zoo.faces.s3fd import S3fd, S3fdNetwork
 from thg_zoo.faces.track import track_faces
 from thg_zoo.runtime import Runtime, is_out_of_memory
@@ -70,28 +67,6 @@ class LikeliestOnly:
         return [faces[:1] for faces in self._detector.detect(images)]
 
 
-class Reduced:
-    """Another detector, shown pictures whose longest side is at most `size`; its boxes are scaled back."""
-
-    def __init__(self, detector: FaceDetector, size: int) -> None:
-        self._detector = detector
-        self._size = size
-
-    def detect(self, images: Sequence[Picture] | Picture) -> list[list[Face]]:
-        small = [self._reduced(image) for image in images]
-        return [
-            [_scaled(face, image, seen) for face in faces]
-            for faces, image, seen in zip(self._detector.detect(small), images, small, strict=True)
-        ]
-
-    def _reduced(self, image: Picture) -> Picture:
-        scale = self._size / max(image.shape[:2])
-        if scale >= 1:
-            return image
-        width, height = (max(1, round(side * scale)) for side in (image.shape[1], image.shape[0]))
-        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-
-
 class Looks:
     """Another detector, on one pass over a video: what an earlier pass has `seen` it does not look at again."""
 
@@ -140,12 +115,3 @@ def find_faces(
 def _rule(options: Wav2LipOptions) -> FaceRule:
     """The option `face` as `choose_face` takes it. A detector of the likeliest face alone suits any rule."""
     return rule_of("largest" if options.face == "best" else options.face)
-
-
-def _scaled(face: Face, image: Picture, seen: Picture) -> Face:
-    if image.shape == seen.shape:
-        return face
-    scale = np.array([image.shape[1] / seen.shape[1], image.shape[0] / seen.shape[0]], dtype=np.float32)
-    # Edges lie between pixels, points on their centres.
-    points = None if face.points is None else (face.points + 0.5) * scale - 0.5
-    return replace(face, box=face.box * np.tile(scale, 2), points=points)

@@ -6,12 +6,13 @@ the sound, and what the face encoder saw joins it at every resolution. Colours a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from thg_zoo.nn.speech_encoder import ConvBlock, conv_block, residual_conv_blocks, speech_encoder
 
 FACE_SIZE = 96
 MEL_BANDS = 80
@@ -26,19 +27,6 @@ class Share(NamedTuple):
 
 # What the decoder needs of faces, stage by stage, coarse to fine: maps of a batch, or the shares of one face.
 FaceCode: TypeAlias = tuple[Tensor | Share, ...]
-
-
-class ConvBlock(nn.Module):
-    """Convolution, batch norm, ReLU; `residual` adds the input before the ReLU."""
-
-    def __init__(self, convolution: nn.Conv2d | nn.ConvTranspose2d, residual: bool = False) -> None:
-        super().__init__()
-        self.conv_block = nn.Sequential(convolution, nn.BatchNorm2d(convolution.out_channels))
-        self.residual = residual
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.conv_block(x)
-        return F.relu(y + x if self.residual else y)
 
 
 class FusionBlock(ConvBlock):
@@ -76,14 +64,6 @@ class FusionBlock(ConvBlock):
         return F.conv_transpose2d(x, weight, bias, layer.stride, padding, layer.output_padding)  # type: ignore[arg-type]
 
 
-def _conv(cin: int, cout: int, kernel: int = 3, stride: int | tuple[int, int] = 1, padding: int = 1) -> ConvBlock:
-    return ConvBlock(nn.Conv2d(cin, cout, kernel, stride, padding))
-
-
-def _residuals(channels: int, count: int) -> Iterator[ConvBlock]:
-    return (ConvBlock(nn.Conv2d(channels, channels, 3, 1, 1), residual=True) for _ in range(count))
-
-
 def _enlarge(channels: int, skip: int, cout: int) -> FusionBlock:
     """Doubles the resolution of `channels` + `skip` channels."""
     return FusionBlock(nn.ConvTranspose2d(channels + skip, cout, 3, 2, 1, 1), skip)
@@ -92,36 +72,33 @@ def _enlarge(channels: int, skip: int, cout: int) -> FusionBlock:
 class Generator(nn.Module):
     """36.3 M parameters: (16 columns of mel spectrogram, a face twice) -> the face with moved lips."""
 
+    # The residual blocks at 24 x 24 and 48 x 48: smaller maps have too few tiles, larger ones too few channels.
+    winograd: ClassVar = tuple(f"face_decoder_blocks.{stage}.{i}.conv_block.0" for stage in (4, 5) for i in (1, 2))
+
     def __init__(self) -> None:
         super().__init__()
         block = nn.Sequential
         self.face_encoder_blocks = nn.ModuleList(
             [
-                block(_conv(6, 16, 7, 1, 3)),  # 96 x 96
-                block(_conv(16, 32, 3, 2), *_residuals(32, 2)),  # 48
-                block(_conv(32, 64, 3, 2), *_residuals(64, 3)),  # 24
-                block(_conv(64, 128, 3, 2), *_residuals(128, 2)),  # 12
-                block(_conv(128, 256, 3, 2), *_residuals(256, 2)),  # 6
-                block(_conv(256, 512, 3, 2), *_residuals(512, 1)),  # 3
-                block(_conv(512, 512, 3, 1, 0), _conv(512, 512, 1, 1, 0)),  # 1
+                block(conv_block(6, 16, 7, 1, 3)),  # 96 x 96
+                block(conv_block(16, 32, 3, 2), *residual_conv_blocks(32, 2)),  # 48
+                block(conv_block(32, 64, 3, 2), *residual_conv_blocks(64, 3)),  # 24
+                block(conv_block(64, 128, 3, 2), *residual_conv_blocks(128, 2)),  # 12
+                block(conv_block(128, 256, 3, 2), *residual_conv_blocks(256, 2)),  # 6
+                block(conv_block(256, 512, 3, 2), *residual_conv_blocks(512, 1)),  # 3
+                block(conv_block(512, 512, 3, 1, 0), conv_block(512, 512, 1, 1, 0)),  # 1
             ]
         )
-        self.audio_encoder = block(
-            *(_conv(1, 32), *_residuals(32, 2)),  # 80 x 16
-            *(_conv(32, 64, 3, (3, 1)), *_residuals(64, 2)),  # 27 x 16
-            *(_conv(64, 128, 3, 3), *_residuals(128, 2)),  # 9 x 6
-            *(_conv(128, 256, 3, (3, 2)), *_residuals(256, 1)),  # 3 x 3
-            *(_conv(256, 512, 3, 1, 0), _conv(512, 512, 1, 1, 0)),  # 1 x 1
-        )
+        self.audio_encoder = speech_encoder()
         self.face_decoder_blocks = nn.ModuleList(
             [
-                block(_conv(512, 512, 1, 1, 0)),  # 1
-                block(FusionBlock(nn.ConvTranspose2d(1024, 512, 3), 512), *_residuals(512, 1)),  # 3
-                block(_enlarge(512, 512, 512), *_residuals(512, 2)),  # 6
-                block(_enlarge(512, 256, 384), *_residuals(384, 2)),  # 12
-                block(_enlarge(384, 128, 256), *_residuals(256, 2)),  # 24
-                block(_enlarge(256, 64, 128), *_residuals(128, 2)),  # 48
-                block(_enlarge(128, 32, 64), *_residuals(64, 2)),  # 96
+                block(conv_block(512, 512, 1, 1, 0)),  # 1
+                block(FusionBlock(nn.ConvTranspose2d(1024, 512, 3), 512), *residual_conv_blocks(512, 1)),  # 3
+                block(_enlarge(512, 512, 512), *residual_conv_blocks(512, 2)),  # 6
+                block(_enlarge(512, 256, 384), *residual_conv_blocks(384, 2)),  # 12
+                block(_enlarge(384, 128, 256), *residual_conv_blocks(256, 2)),  # 24
+                block(_enlarge(256, 64, 128), *residual_conv_blocks(128, 2)),  # 48
+                block(_enlarge(128, 32, 64), *residual_conv_blocks(64, 2)),  # 96
             ]
         )
         self.output_block = block(FusionBlock(nn.Conv2d(80, 32, 3, 1, 1), 16), nn.Conv2d(32, 3, 1), nn.Sigmoid())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ class S3fdNetwork(nn.Module):
     """VGG-16 with four further stages; six levels of strides 4 to 128 predict one square anchor per position."""
 
     levels = ("conv3_3_norm", "conv4_3_norm", "conv5_3_norm", "fc7", "conv6_2", "conv7_2")
+    winograd: ClassVar = ("conv2_2", *(f"conv{group}_{i}" for group in (3, 4, 5) for i in (1, 2, 3)))
 
     def __init__(self) -> None:
         super().__init__()
