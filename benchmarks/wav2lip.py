@@ -23,6 +23,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 import thg_zoo
 from memory import measure, repeated_speech
@@ -105,10 +106,32 @@ def suppressed(rows: list[list[float]]) -> list[list[float]]:
     return kept
 
 
-def plain_corners(detector: torch.nn.Module, frame: np.ndarray) -> np.ndarray:
+def plain_maps(network: S3fdNetwork, x: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The network layer after layer over whole maps, as published."""
+    kept = {}
+    for group in ("12", "12", "123", "123", "123"):
+        stage = len(kept) + 1
+        for i in group:
+            x = F.relu(network.get_submodule(f"conv{stage}_{i}")(x))
+        kept[stage] = x
+        x = F.max_pool2d(x, 2)
+    fc7 = F.relu(network.fc7(F.relu(network.fc6(x))))
+    c6 = F.relu(network.conv6_2(F.relu(network.conv6_1(fc7))))
+    c7 = F.relu(network.conv7_2(F.relu(network.conv7_1(c6))))
+    normed = [network.get_submodule(f"conv{i}_3_norm")(kept[i]) for i in (3, 4, 5)]
+    maps = []
+    for level, feature in zip(S3fdNetwork.levels, [*normed, fc7, c6, c7], strict=True):
+        confidence = network.get_submodule(f"{level}_mbox_conf")(feature)
+        if confidence.shape[1] == 4:
+            confidence = torch.cat((confidence[:, :3].amax(dim=1, keepdim=True), confidence[:, 3:]), dim=1)
+        maps.append((confidence, network.get_submodule(f"{level}_mbox_loc")(feature)))
+    return maps
+
+
+def plain_corners(detector: S3fdNetwork, frame: np.ndarray) -> np.ndarray:
     """The published way: candidates level by level and one by one, suppression, the first above one half."""
     rows = []
-    maps = detector(detector_input(torch.from_numpy(frame[None])).contiguous())
+    maps = plain_maps(detector, detector_input(torch.from_numpy(frame[None])).contiguous())
     for level, (confidence, location) in enumerate(maps):
         stride = 4 << level
         scores = confidence.softmax(dim=1)[0, 1]

@@ -66,9 +66,8 @@ class Wav2LipAdapter(Adapter[Wav2LipOptions, Identity]):
     def finish_loading(self) -> None:
         """Norms folded, channels last, on CPUs fewer multiplications: the same functions up to rounding."""
         fold_batch_norm(self.networks["generator"])
+        self._save_multiplications("generator")
         for network in self.networks.values():
-            if self.runtime.device.type == "cpu" and self.runtime.precision == "float32":
-                use_winograd(network)
             # Not one of the stubs' overloads knows the memory format alone.
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -86,6 +85,9 @@ class Wav2LipAdapter(Adapter[Wav2LipOptions, Identity]):
         identity = Identity(source.name, source.still, source.fps, source.n_frames, None)
         if options.box[0] != NO_BOX[0]:
             return identity
+        if options.detector == "s3fd":
+            # Not before it is needed: it takes three times the memory of the weights.
+            self._save_multiplications("detector")
         identity.detector = make_detector(options, self._detector_network, self.runtime)
         if options.cache_boxes and source.file and not source.still and all(self._detector_weights(options)):
             identity.file = cache_file(source.file.path, self._way(options))
@@ -151,6 +153,10 @@ class Wav2LipAdapter(Adapter[Wav2LipOptions, Identity]):
         for frame, face, box, weight in zip(frames, faces, boxes, shown, strict=True):
             blend_face(frame, face, box, weight, mouth_only=options.mask == "mouth")
         return torch.from_numpy(frames).to(source.frames.device)
+
+    def _save_multiplications(self, name: str) -> None:
+        if self.runtime.device.type == "cpu" and self.runtime.precision == "float32":
+            use_winograd(self.networks[name])
 
     @property
     def _generator(self) -> Generator:
