@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from thg_zoo.nn import attention
 from thg_zoo.nn.blocks import ResBlock
 from thg_zoo.nn.convolution import NarrowConv2d, conv_of_nearest
+from thg_zoo.nn.fast_forms import use_fast_forms
 from thg_zoo.nn.grid import coordinate_grid
 from thg_zoo.nn.instance_norm import instance_norm
-from thg_zoo.nn.spade import SpadeResBlock
+from thg_zoo.nn.nearest import NearestConv
+from thg_zoo.nn.spade import SpadeDecoder, SpadeResBlock
+from thg_zoo.nn.spade_joined import JoinedSpadeResBlock
 from thg_zoo.nn.spectral import SpectralConv2d, fold_spectral_norm
 from thg_zoo.nn.warp import sample_candidates, sample_translated, warp
 from thg_zoo.nn.winograd import WinogradConv, use_winograd
@@ -45,6 +48,36 @@ def test_convolution_of_an_enlarged_volume_leaves_the_depth_alone(size):
     x = torch.randn(2, 6, *size)
     expected = conv(F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="nearest"))
     assert relative_error(conv_of_nearest(x, conv, 2), expected) < 1e-5
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("factor", [2, 3, 4])
+@pytest.mark.parametrize("bias", [True, False])
+def test_products_of_differences(factor, bias):
+    conv = nn.Conv2d(6, 5, 3, padding=1, bias=bias)
+    x = torch.randn(2, 6, 5, 7)
+    expected = conv(F.interpolate(x, scale_factor=float(factor), mode="nearest"))
+    assert relative_error(NearestConv(conv, factor)(x), expected) < 1e-5
+
+
+@torch.inference_mode()
+def test_products_of_differences_in_a_volume():
+    conv = nn.Conv3d(6, 5, 3, padding=1)
+    x = torch.randn(2, 6, 4, 5, 7)
+    expected = conv(F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="nearest"))
+    assert relative_error(NearestConv(conv, 2)(x), expected) < 1e-5
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("condition", "enlarged"), [((256, 8, 8), True), ((7, 32, 32), False)])
+def test_joined_convolutions_of_a_spade_decoder(condition, enlarged):
+    decoder = SpadeDecoder(condition_channels=condition[0], middle_blocks=1, enlarged=enlarged).eval()
+    fold_spectral_norm(decoder)
+    features, seen = torch.randn(2, 256, 8, 8), torch.randn(2, *condition)
+    expected = decoder(features, seen)
+    use_fast_forms(decoder)
+    assert isinstance(decoder.up_1, JoinedSpadeResBlock)
+    assert relative_error(decoder(features, seen), expected) < 1e-4
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thg_zoo.nn.convolution import BATCH_NORM, CONVOLUTION, Dims, conv_of_nearest, plane_factor
+from thg_zoo.nn.nearest import NearestConv
 
 Scaling = Literal["pooled", "strided"]
 
@@ -65,12 +66,20 @@ class UpBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, *, dims: Dims = 2, scaling: Scaling = "pooled") -> None:
         super().__init__()
         self.scaling = scaling
-        self.conv = CONVOLUTION[dims](in_channels, out_channels, 3, padding=1)
+        self.conv: nn.Module = CONVOLUTION[dims](in_channels, out_channels, 3, padding=1)
         self.norm = BATCH_NORM[dims](out_channels)
         self.winograd = ("conv",) if scaling == "strided" else ()
 
+    def use_fast_form(self) -> None:
+        """Products of differences, where they pay: with few outputs, sums cost more than the products saved."""
+        conv = self.conv
+        if self.scaling == "pooled" and isinstance(conv, nn.Conv2d | nn.Conv3d) and conv.out_channels >= 128:
+            self.conv = NearestConv(conv, 2)
+
     def forward(self, x: Tensor) -> Tensor:
-        if self.scaling == "pooled":
+        if isinstance(self.conv, NearestConv):
+            x = self.conv(x)
+        elif self.scaling == "pooled":
             x = conv_of_nearest(x, self.conv, 2)
         else:
             x = self.conv(F.interpolate(x, scale_factor=(1.0, 2.0, 2.0), mode="trilinear"))

@@ -22,6 +22,7 @@ from thg_zoo.nn.convolution import NarrowConv2d
 from thg_zoo.nn.grid import axis, coordinate_grid, gaussian_maps
 from thg_zoo.nn.hourglass import Hourglass
 from thg_zoo.nn.warp import sample_candidates, sample_translated
+from thg_zoo.nn.wide_kernel import WideKernelConv3d
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,17 @@ class DenseMotion3d(nn.Module):
         self.compress = nn.Conv3d(channels, compressed, 1)
         self.norm = nn.BatchNorm3d(compressed)
         self.hourglass = Hourglass((num_kp + 1) * (compressed + 1), 32, dims=3, scaling=scaling, smooth=True)
-        self.mask = nn.Conv3d(self.hourglass.out_channels, num_kp + 1, 7, padding=3)
+        self.mask: nn.Module = nn.Conv3d(self.hourglass.out_channels, num_kp + 1, 7, padding=3)
         self.occlusion = NarrowConv2d(self.hourglass.out_channels * depth, 1, 7)
+
+    def use_fast_form(self) -> None:
+        """The wide kernel with fewer multiplications."""
+        assert isinstance(self.mask, nn.Conv3d)
+        self.mask = WideKernelConv3d(self.mask)
 
     def encode(self, volume: Tensor) -> MotionSource:
         small = F.relu(self.norm(self.compress(volume)))
-        still = small.new_zeros(len(small), 1, 3)
+        still = torch.zeros(len(small), 1, 3, device=small.device)
         return MotionSource(small, sample_translated(small, still).squeeze(1))
 
     def forward(self, source: MotionSource, kp_source: Tensor, kp_driving: Tensor) -> Motion:
@@ -131,9 +137,11 @@ class DenseMotion3d(nn.Module):
         shift = kp_source - kp_driving
         candidates = sample_translated(source.appearance, shift)
         features = self.hourglass(evidence(source, candidates, kp_source, kp_driving))
-        mask = torch.softmax(self.mask(features), dim=1)
+        # In bfloat16 a flow would be a sixteenth of a sample off: it stays in float32 where networks do not.
+        mask = torch.softmax(self.mask(features).to(shift.dtype), dim=1)
         if self.mask_floor:
             mask = mask.masked_fill(mask < self.mask_floor, 0)
-        still = coordinate_grid(mask.shape[2:], mask) * mask.sum(1).unsqueeze(-1)
-        flow = still + torch.einsum("bkdhw,bkc->bdhwc", mask[:, 1:], shift)
+        with torch.autocast(mask.device.type, enabled=False):
+            still = coordinate_grid(mask.shape[2:], mask) * mask.sum(1).unsqueeze(-1)
+            flow = still + torch.einsum("bkdhw,bkc->bdhwc", mask[:, 1:], shift)
         return Motion(flow, torch.sigmoid(self.occlusion(features.flatten(1, 2))))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from thg_zoo.nn.convolution import NarrowConv2d, conv_of_nearest
 from thg_zoo.nn.instance_norm import instance_norm
+from thg_zoo.nn.spade_joined import JoinedSpadeResBlock
 from thg_zoo.nn.spectral import SpectralConv2d
 
 _HIDDEN = 128
@@ -75,23 +76,39 @@ class SpadeResBlock(nn.Module):
 
 
 class SpadeDecoder(nn.Module):
-    """features `[B, 256, h, w]`, condition `[B, L, ...]` to pictures `[B, 3, 4h, 4w]` in 0..1.
+    """features `[B, 256, h, w]`, condition `[B, L, ...]` to pictures `[B, 3, 4 s h, 4 s w]` in 0..1.
 
     middle_blocks: how many blocks run at the size of the features, before the two that enlarge. enlarged: the
-    condition has the size of the features, not that of the picture.
+    condition has the size of the features, not that of the picture. shuffle: the factor s by which the last
+    convolution's channels become pixels (LivePortrait has 2).
     """
 
     winograd: ClassVar = ("fc",)
 
-    def __init__(self, *, condition_channels: int = 256, middle_blocks: int = 6, enlarged: bool = True) -> None:
+    def __init__(
+        self, *, condition_channels: int = 256, middle_blocks: int = 6, enlarged: bool = True, shuffle: int = 1
+    ) -> None:
         super().__init__()
+        self.enlarged = enlarged
         self.fc = nn.Conv2d(256, 512, 3, padding=1)
         self.middle = [f"G_middle_{i}" for i in range(middle_blocks)]
         for name in self.middle:
             self.add_module(name, SpadeResBlock(512, 512, condition_channels))
-        self.up_0 = SpadeResBlock(512, 256, condition_channels, enlarged=enlarged)
-        self.up_1 = SpadeResBlock(256, 64, condition_channels, enlarged=enlarged)
-        self.conv_img = NarrowConv2d(64, 3, 3)
+        self.up_0: nn.Module = SpadeResBlock(512, 256, condition_channels, enlarged=enlarged)
+        self.up_1: nn.Module = SpadeResBlock(256, 64, condition_channels, enlarged=enlarged)
+        self.conv_img = NarrowConv2d(64, 3, 3) if shuffle == 1 else _to_pixels(shuffle)
+
+    def use_fast_form(self) -> None:
+        """Joins the convolutions of every block; see `thg_zoo.nn.spade_joined`."""
+        for name in self.middle:
+            block = self.get_submodule(name)
+            assert isinstance(block, SpadeResBlock)
+            self.set_submodule(name, JoinedSpadeResBlock(block))
+        for name, factor in (("up_0", 2), ("up_1", 4)):
+            block = self.get_submodule(name)
+            assert isinstance(block, SpadeResBlock)
+            joined = JoinedSpadeResBlock(block, enlarge=2, condition_factor=factor if self.enlarged else 1)
+            self.set_submodule(name, joined)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         features, condition = (t.contiguous(memory_format=torch.channels_last) for t in (features, condition))
@@ -99,5 +116,12 @@ class SpadeDecoder(nn.Module):
         for name in self.middle:
             x = self.get_submodule(name)(x, condition)
         for block in (self.up_0, self.up_1):
-            x = block(F.interpolate(x, scale_factor=2.0, mode="nearest"), condition)
+            if not isinstance(block, JoinedSpadeResBlock):
+                x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = block(x, condition)
         return torch.sigmoid(self.conv_img(F.leaky_relu(x, _SLOPE, inplace=True)))
+
+
+def _to_pixels(factor: int) -> nn.Sequential:
+    """64 channels to a picture that is larger by a factor."""
+    return nn.Sequential(nn.Conv2d(64, 3 * factor**2, 3, padding=1), nn.PixelShuffle(factor))

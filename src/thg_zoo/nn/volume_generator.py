@@ -2,7 +2,7 @@
 
 Wang et al., "One-Shot Free-View Neural Talking-Head Synthesis for Video Conferencing", CVPR 2021, figure 3, in the
 community reproduction. SadTalker's renderer is `SpadeVolumeGenerator`; LivePortrait publishes the same layers in three
-files.
+files: `VolumeEncoder`, `VolumeWarping` and the decoder.
 """
 
 from __future__ import annotations
@@ -44,25 +44,47 @@ class VolumeEncoder(ImageEncoder):
         return volume
 
 
-class VolumeGenerator(VolumeEncoder):
-    """Encoder and warping; what decodes the 256-channel feature map is in the subclasses."""
+class _Warping:
+    """The layers from a feature volume to the feature map of a frame, mixed into the modules that publish them."""
 
-    def __init__(self, *, kernel: int, num_kp: int, scaling: Scaling = "pooled", mask_floor: float = 0.0) -> None:
-        super().__init__(kernel=kernel)
+    dense_motion_network: DenseMotion3d
+    third: SameBlock
+    fourth: nn.Conv2d
+
+    def _add_layers(self, num_kp: int, scaling: Scaling = "pooled", mask_floor: float = 0.0) -> None:
         self.dense_motion_network = DenseMotion3d(num_kp, scaling=scaling, mask_floor=mask_floor)
         self.third = SameBlock(32 * DEPTH, 256, 3, negative_slope=0.01)
         self.fourth = nn.Conv2d(256, 256, 1)
 
-    def encode(self, source: Tensor) -> VolumeSource:
-        """Picture `[S, 3, H, W]` in 0..1, H and W multiples of 128: what is needed of a source, once."""
-        volume = self.encode_volume(source)
+    def prepare(self, volume: Tensor) -> VolumeSource:
+        """A feature volume `[S, 32, 16, h, w]`, h and w multiples of 32, with what dense motion needs of it, once."""
         return VolumeSource(volume, self.dense_motion_network.encode(volume))
 
     def warp(self, source: VolumeSource, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
-        """Features `[B, 256, H/4, W/4]` of B frames; key points `[1 or B, K, 3]` and `[B, K, 3]`."""
+        """Features `[B, 256, h, w]` of B frames; key points `[1 or B, K, 3]` and `[B, K, 3]`."""
         motion = self.dense_motion_network(source.motion, kp_source, kp_driving)
         flat = warp(source.volume, motion.flow).flatten(1, 2)
         return occlude(self.fourth(self.third(flat)), motion.occlusion)
+
+
+class VolumeWarping(_Warping, nn.Module):
+    """Dense motion and warping alone, as LivePortrait publishes them."""
+
+    def __init__(self, num_kp: int) -> None:
+        super().__init__()
+        self._add_layers(num_kp)
+
+
+class VolumeGenerator(_Warping, VolumeEncoder):
+    """Encoder and warping; what decodes the 256-channel feature map is in the subclasses."""
+
+    def __init__(self, *, kernel: int, num_kp: int, scaling: Scaling = "pooled", mask_floor: float = 0.0) -> None:
+        super().__init__(kernel=kernel)
+        self._add_layers(num_kp, scaling, mask_floor)
+
+    def encode(self, source: Tensor) -> VolumeSource:
+        """Picture `[S, 3, H, W]` in 0..1, H and W multiples of 128: what is needed of a source, once."""
+        return self.prepare(self.encode_volume(source))
 
 
 class SpadeVolumeGenerator(VolumeGenerator):

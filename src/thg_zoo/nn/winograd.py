@@ -7,7 +7,9 @@ standard deviation of the output). The points were searched for the least roundi
 as much (compare Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural
 Networks", ACM TOMS 2020).
 
-It pays on CPUs, whose libraries convolve directly, and costs four times the memory of the kernels.
+It pays on CPUs, whose libraries convolve directly, and costs four times the memory of the kernels. Evaluation and
+interpolation are products with 36-column matrices over whole strips of tiles: more arithmetic than the sums that they
+stand for, but two calls of a library instead of dozens, each of which would pass over memory.
 """
 
 from __future__ import annotations
@@ -18,9 +20,23 @@ from torch import Tensor, nn
 _A, _B = 0.7, 1.5
 _A2, _B2 = _A * _A, _B * _B
 _POINTS = (0.0, _A, -_A, _B, -_B)
+_EVALUATE = (
+    (_A2 * _B2, 0, -_A2 - _B2, 0, 1, 0),
+    (0, -_A * _B2, -_B2, _A, 1, 0),
+    (0, _A * _B2, -_B2, -_A, 1, 0),
+    (0, -_B * _A2, -_A2, _B, 1, 0),
+    (0, _B * _A2, -_A2, -_B, 1, 0),
+    (0, _A2 * _B2, 0, -_A2 - _B2, 0, 1),
+)
+_INTERPOLATE = (
+    (1, 1, 1, 1, 1, 0),
+    (0, _A, -_A, _B, -_B, 0),
+    (0, _A2, _A2, _B2, _B2, 0),
+    (0, _A * _A2, -_A * _A2, _B * _B2, -_B * _B2, 1),
+)
 _TILE, _OUT = 6, 4
 # Tiles are worked on in strips whose transforms stay in the processor's cache.
-_STRIP_BYTES = 12 * 2**20
+_STRIP_BYTES = 24 * 2**20
 # With fewer channels, moving the transforms costs more than the multiplications saved; by dimensions.
 _LEAST_CHANNELS = {2: 128, 3: 64}
 # Wider ones see only maps of a few samples here, and their kernels would take hundreds of megabytes.
@@ -33,12 +49,18 @@ class WinogradConv(nn.Module):
     """
 
     kernel: Tensor
-    bias: Tensor | None
+    bias: Tensor
+    evaluate: Tensor
+    interpolate: Tensor
 
     def __init__(self, conv: nn.Conv2d | nn.Conv3d) -> None:
         super().__init__()
-        self.register_buffer("kernel", _kernel_at_points(conv.weight.detach()))
-        self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
+        weight = conv.weight.detach()
+        self.register_buffer("kernel", _kernel_at_points(weight))
+        self.register_buffer("bias", weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach())
+        for name, matrix in (("evaluate", _EVALUATE), ("interpolate", _INTERPOLATE)):
+            along = torch.tensor(matrix, dtype=torch.float64, device=weight.device)
+            self.register_buffer(name, torch.kron(along, along).to(weight.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 4:
@@ -47,36 +69,33 @@ class WinogradConv(nn.Module):
 
     def _convolve(self, x: Tensor) -> Tensor:
         """Volumes `[B, C, D, H, W]` to `[B, O, D, H, W]`, channels last in memory."""
-        batch, channels, depth, height, width = x.shape
-        outputs, beside = self.kernel.shape[3], len(self.kernel) // 2
+        batch, _, depth, height, width = x.shape
         rows, columns = -(-height // _OUT), -(-width // _OUT)
-        padded = x.new_zeros(batch, depth + 2 * beside, rows * _OUT + 2, columns * _OUT + 2, channels)
-        padded[:, beside : beside + depth, 1 : height + 1, 1 : width + 1] = x.permute(0, 2, 3, 4, 1)
-        out = x.new_empty(batch, depth, rows * _OUT, columns * _OUT, outputs)
-        row_bytes = x.element_size() * _TILE**2 * columns * (padded.shape[1] * channels + depth * outputs)
-        strip = max(1, _STRIP_BYTES // row_bytes)
+        padded = _padded(x.permute(0, 2, 3, 4, 1), rows, columns, len(self.kernel) // 2)
+        out = x.new_empty(batch, depth, rows * _OUT, columns * _OUT, len(self.bias))
+        strips = -(-rows // self._rows_at_once(padded, out))
         for volume, result in zip(padded, out, strict=True):
-            for start in range(0, rows, strip):
-                stop = min(start + strip, rows)
-                self._strip(volume[:, start * _OUT : stop * _OUT + 2], result[:, start * _OUT : stop * _OUT])
-        if self.bias is not None:
-            out += self.bias
+            for i in range(strips):
+                start, stop = (rows * j // strips * _OUT for j in (i, i + 1))
+                self._strip(volume[:, start : stop + 2], result[:, start:stop])
         return out[:, :, :height, :width].permute(0, 4, 1, 2, 3)
+
+    def _rows_at_once(self, padded: Tensor, out: Tensor) -> int:
+        """Rows of tiles in a strip: as many as fit, in equal strips, for short products are slow."""
+        wider = max(padded.shape[1] * padded.shape[4], out.shape[1] * out.shape[4])
+        row_bytes = padded.element_size() * _TILE**2 * (out.shape[3] // _OUT) * wider
+        return max(1, _STRIP_BYTES // row_bytes)
 
     def _strip(self, x: Tensor, out: Tensor) -> None:
         """Rows of tiles of one volume: x `[D', 4 R + 2, 4 T + 2, C]` into out `[D, 4 R, 4 T, O]`."""
         depth, height, width, outputs = out.shape
-        rows, columns, channels = height // _OUT, width // _OUT, x.shape[3]
-        by_row = x.new_empty(_TILE, len(x), rows, x.shape[2], channels)
-        _evaluate(x.unfold(1, _TILE, _OUT).permute(4, 0, 1, 2, 3), by_row)
-        tiles = x.new_empty(_TILE, _TILE, len(x), rows, columns, channels)
-        _evaluate(by_row.unfold(3, _TILE, _OUT).permute(5, 0, 1, 2, 3, 4), tiles)
-        products = self._multiply(tiles.view(_TILE**2, len(x), rows * columns, channels), depth)
-        products = products.view(_TILE, _TILE, depth, rows, columns, outputs)
-        by_column = x.new_empty(_OUT, _TILE, depth, rows, columns, outputs)
-        _interpolate(products, by_column)
-        pixels = out.view(depth, rows, _OUT, columns, _OUT, outputs).permute(2, 4, 0, 1, 3, 5)
-        _interpolate(by_column.transpose(0, 1), pixels)
+        deep, channels = len(x), x.shape[3]
+        tiles = x.unfold(1, _TILE, _OUT).unfold(2, _TILE, _OUT).permute(4, 5, 0, 1, 2, 3)
+        values = self.evaluate @ tiles.reshape(_TILE**2, -1)
+        products = self._multiply(values.view(_TILE**2, deep, -1, channels), depth)
+        samples = self.interpolate @ products.view(_TILE**2, -1)
+        pixels = samples.view(_OUT, _OUT, depth, height // _OUT, width // _OUT, outputs).permute(2, 3, 0, 4, 1, 5)
+        torch.add(pixels, self.bias, out=out.view(depth, height // _OUT, _OUT, width // _OUT, _OUT, outputs))
 
     def _multiply(self, tiles: Tensor, depth: int) -> Tensor:
         """tiles `[36, D', P, C]` times the kernel, summed over its slices: `[36, D P, O]`."""
@@ -84,6 +103,19 @@ class WinogradConv(nn.Module):
         for offset, kernel in enumerate(self.kernel[1:], start=1):
             products.baddbmm_(tiles[:, offset : offset + depth].flatten(1, 2), kernel)
         return products
+
+
+def _padded(x: Tensor, rows: int, columns: int, beside: int) -> Tensor:
+    """`[B, D, H, W, C]` within zeros: `[B, D + 2 beside, 4 rows + 2, 4 columns + 2, C]`."""
+    batch, depth, height, width, channels = x.shape
+    padded = x.new_empty(batch, depth + 2 * beside, rows * _OUT + 2, columns * _OUT + 2, channels)
+    inner = padded[:, beside : beside + depth]
+    for border in (padded[:, :beside], padded[:, beside + depth :], inner[:, :, :1], inner[:, :, height + 1 :]):
+        border.zero_()
+    inner[:, :, :, :1].zero_()
+    inner[:, :, :, width + 1 :].zero_()
+    inner[:, :, 1 : height + 1, 1 : width + 1] = x
+    return padded
 
 
 def use_winograd(network: nn.Module) -> int:
@@ -113,12 +145,12 @@ def _pays(conv: nn.Conv2d | nn.Conv3d) -> bool:
 def _kernel_at_points(weight: Tensor) -> Tensor:
     """A kernel `[O, C, (3,) 3, 3]` evaluated at all pairs of points, as `[1 or 3, 36, C, O]`.
 
-    The point along the width comes first.
+    The point along the height comes first.
     """
     rows = [[p**power / _denominator(p) for power in range(3)] for p in _POINTS]
     evaluate = torch.tensor([*rows, [0.0, 0.0, 1.0]], dtype=torch.float64, device=weight.device)
     slices = weight.double() if weight.dim() == 5 else weight.double().unsqueeze(2)
-    at_points = torch.einsum("ia,jb,oczba->zijco", evaluate, evaluate, slices)
+    at_points = torch.einsum("ia,jb,oczab->zijco", evaluate, evaluate, slices)
     return at_points.flatten(1, 2).to(weight.dtype).contiguous()
 
 
@@ -128,24 +160,3 @@ def _denominator(point: float) -> float:
         if other != point:
             product *= point - other
     return product
-
-
-def _evaluate(d: Tensor, out: Tensor) -> None:
-    """Six samples d `[6, ...]` to their values at the points, out `[6, ...]`."""
-    torch.add(torch.add(d[4], d[2], alpha=-(_A2 + _B2)), d[0], alpha=_A2 * _B2, out=out[0])
-    for i, (point, other) in enumerate(((_A, _B2), (_B, _A2))):
-        even = torch.add(d[4], d[2], alpha=-other)
-        odd = torch.add(d[3], d[1], alpha=-other)
-        torch.add(even, odd, alpha=point, out=out[2 * i + 1])
-        torch.sub(even, odd, alpha=point, out=out[2 * i + 2])
-    torch.add(torch.add(d[5], d[3], alpha=-(_A2 + _B2)), d[1], alpha=_A2 * _B2, out=out[5])
-
-
-def _interpolate(m: Tensor, out: Tensor) -> None:
-    """Values at the six points m `[6, ...]` to four outputs, out `[4, ...]`."""
-    sum_a, sum_b = m[1] + m[2], m[3] + m[4]
-    difference_a, difference_b = m[1] - m[2], m[3] - m[4]
-    torch.add(m[0] + sum_a, sum_b, out=out[0])
-    torch.add(difference_a * _A, difference_b, alpha=_B, out=out[1])
-    torch.add(sum_a * _A2, sum_b, alpha=_B2, out=out[2])
-    torch.add(torch.add(m[5], difference_a, alpha=_A * _A2), difference_b, alpha=_B * _B2, out=out[3])
