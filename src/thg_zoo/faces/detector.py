@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from thg_zoo.errors import MediaError
 
 Picture: TypeAlias = NDArray[np.uint8]
 Box: TypeAlias = NDArray[np.float32]
@@ -46,3 +49,17 @@ class FaceDetector(Protocol):
         images: RGB uint8, a sequence of [H, W, 3] of any sizes, or one array [B, H, W, 3].
         """
         ...
+
+
+def same_size_batches(images: Sequence[Picture] | Picture, pixels: int) -> Iterator[Picture]:
+    """Consecutive pictures of one size, stacked: [B, H, W, 3], of at most `pixels` in all, but at least one.
+
+    Raises MediaError for anything but [H, W, 3].
+    """
+    for shape, group in itertools.groupby(images, key=np.shape):
+        if len(shape) != 3 or shape[2] != 3 or not all(shape):
+            raise MediaError(f"An array of shape {shape} is no picture to look for faces in.", "Give [H, W, 3].")
+        same_size = list(group)
+        batch = max(1, pixels // (shape[0] * shape[1]))
+        for start in range(0, len(same_size), batch):
+            yield np.stack(same_size[start : start + batch])

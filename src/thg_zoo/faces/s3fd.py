@@ -6,8 +6,7 @@ at their full size. It finds small and turned faces well and costs 316 k multipl
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from thg_zoo.faces.boxes import suppress
-from thg_zoo.faces.detector import Face, Picture
+from thg_zoo.faces.detector import Face, Picture, same_size_batches
 
 # The published pipeline takes the means of B, G, R from the channels R, G, B; its results depend on the mix-up.
 _MEANS = (104.0, 117.0, 123.0)
@@ -173,7 +172,7 @@ class S3fd:
     def detect(self, images: Sequence[Picture] | Picture) -> list[list[Face]]:
         """Faces that score above one half, without points, per picture by falling score."""
         found = []
-        for batch in self._batches(images):
+        for batch in same_size_batches(images, self.batch_pixels):
             positions = self._positions(batch)
             boxes, scores, margins = (p.cpu().numpy() for p in positions)
             size = batch.shape[1], batch.shape[2]
@@ -186,21 +185,13 @@ class S3fd:
         They may lie outside the picture, which matters to programs that add a margin before they clamp.
         """
         found: list[NDArray[np.float32] | None] = []
-        for batch in self._batches(images):
+        for batch in same_size_batches(images, self.batch_pixels):
             positions = self._positions(batch)
             index = best_position(positions)
             rows = torch.arange(len(index), device=index.device)
             boxes, scores = positions.boxes[rows, index].cpu().numpy(), positions.scores[rows, index].tolist()
             found += [box if score > _MIN_SCORE else None for box, score in zip(boxes, scores, strict=True)]
         return found
-
-    def _batches(self, images: Sequence[Picture] | Picture) -> Iterator[NDArray[np.uint8]]:
-        """Consecutive pictures of one size, stacked: [B, H, W, 3]."""
-        for (height, width, _), group in itertools.groupby(images, key=np.shape):
-            same_size = list(group)
-            batch = max(1, self.batch_pixels // (height * width))
-            for start in range(0, len(same_size), batch):
-                yield np.stack(same_size[start : start + batch])
 
     @torch.inference_mode()
     def _positions(self, batch: NDArray[np.uint8]) -> Positions:

@@ -35,6 +35,16 @@ class AnyTurn:
         return results
 
 
+def quarter_turns(face: Face) -> int:
+    """By how many quarter turns counter-clockwise (as of `numpy.rot90`) a picture shows this face upright: 0 to 3."""
+    if face.points is None:
+        return 0
+    x, y = face.points[:2].mean(axis=0) - face.points[3:].mean(axis=0)
+    if abs(y) >= abs(x):
+        return 0 if y <= 0 else 2
+    return 1 if x > 0 else 3
+
+
 def _best(faces: list[Face]) -> float:
     return faces[0].score if faces else 0.0
 
