@@ -314,7 +314,13 @@ def test_impossible_rates(tmp_path: Path, fps: Fraction) -> None:
 
 
 def test_check_output(tmp_path: Path) -> None:
-    for name, kind in {"v.mp4": "MP4", "V.WebM": "WEBM", "v.gif": "GIF", "folder": "PNG_FOLDER"}.items():
+    for name, kind in {
+        "v.mp4": "MP4",
+        "V.WebM": "WEBM",
+        "v.gif": "GIF",
+        "v.png": "PNG",
+        "folder": "PNG_FOLDER",
+    }.items():
         assert check_output(tmp_path / name) is OutputKind[kind]
     (tmp_path / "there.mp4").touch()
     (tmp_path / "folder.mp4").mkdir()
@@ -324,7 +330,7 @@ def test_check_output(tmp_path: Path) -> None:
     assert check_output(tmp_path / "there.mp4", overwrite=True) is OutputKind.MP4
     for name, words in {
         "v.mov": r"\.mov cannot be written.*\.mp4, \.webm, \.gif",
-        "v.png": r"\.png cannot",
+        "v.bmp": r"\.bmp cannot",
         "none/v.mp4": "does not exist",
         "there.mp4": "exists already",
         "folder.mp4": "is a folder",
@@ -334,6 +340,18 @@ def test_check_output(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(OutputError, match=words):
             check_output(tmp_path / name)
+
+
+def test_one_frame_as_a_picture(tmp_path: Path) -> None:
+    path = write(tmp_path / "v.png", 1, metadata=TAGS, xmp=XMP)
+    with Image.open(path) as image:
+        assert number_of(np.asarray(image)) == 0
+        assert image.info["comment"] == TAGS["comment"]
+        assert image.info[XMP_KEYWORD] == XMP
+    with pytest.raises(OutputError, match="one frame"):
+        write(tmp_path / "two.png", 2)
+    assert not left_behind(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["v.png"]
 
 
 def test_overwriting(tmp_path: Path) -> None:

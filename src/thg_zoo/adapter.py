@@ -25,7 +25,10 @@ from thg_zoo.source_stream import SourceBatch, to_batch
 from thg_zoo.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from thg_zoo.inputs import DriverLike, SourceLike
+    from thg_zoo.media.audio import Audio
     from thg_zoo.weights import WeightRecord
     from thg_zoo.zoo import ModelDescription
 
@@ -122,6 +125,10 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
         """Finished frames, uint8 [B, H, W, 3]. As it stands the rendered frames themselves, rounded."""
         levels = (rendered * 255).round_().clamp_(0, 255)
         return levels.to(torch.uint8, memory_format=torch.channels_last).permute(0, 2, 3, 1)
+
+    def choose_audio(self, driver: Driver, source: Source, options: OptionsT) -> Path | Audio | None:
+        """The sound of the result. As it stands the driver's, else that of a source video."""
+        return driver.audio if driver.audio is not None else source.audio
 
     # What callers use.
 
@@ -229,8 +236,9 @@ class Portrait(Generic[OptionsT, IdentityT]):
     ) -> Animation:
         """The source moved by a driver, lazily: frames are made when they are asked for.
 
-        driver: a path, an array of sound with its rate (samples, rate), a `Clip`, or a picture; drive_by:
-        audio or video, where a video could be either. Raises MediaError for an unusable driver, OptionError.
+        driver: a path, an array of sound with its rate (samples, rate), a `Clip`, a picture, `Keyframes`, or None
+        where the options alone change the source; drive_by: audio or video, where a video could be either. Raises
+        MediaError for an unusable driver, OptionError.
         """
         resolved = self._resolve(options)
         adapter = self.adapter

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thg_zoo.background import Consumer
-from thg_zoo.errors import MediaError
+from thg_zoo.errors import MediaError, OutputError
 from thg_zoo.inputs import Driver, Frame
 from thg_zoo.media.audio import Audio
-from thg_zoo.media.outputs import check_output
+from thg_zoo.media.outputs import OutputKind, check_output
 from thg_zoo.media.writer import VideoWriter
 from thg_zoo.motion import Motion
 from thg_zoo.provenance import synthetic_tags, xmp_packet
@@ -63,11 +63,9 @@ class Animation:
 
     @property
     def audio(self) -> Path | Audio | None:
-        """The sound that belongs to it: the driver's, else that of a source video."""
-        if self._driver.audio is not None:
-            return self._driver.audio
-        file = self._portrait.source.file
-        return file.path if file and file.has_audio else None
+        """The sound that belongs to it, as the adapter chooses: of the driver, or of a source video."""
+        portrait = self._portrait
+        return portrait.adapter.choose_audio(self._driver, portrait.source, self._options)
 
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
@@ -87,12 +85,17 @@ class Animation:
         return np.concatenate(list(self.batches()))
 
     def save(self, path: str | Path, *, overwrite: bool = False, report: str | Path | None = None) -> Path:
-        """Write a video with sound: .mp4, .webm, .gif, or a folder of PNGs (a path without a suffix).
+        """Write a video with sound: .mp4, .webm, .gif, or a folder of PNGs (a path without a suffix); or, of a single
+        frame, a picture: .png.
 
         The file appears when it is complete; whatever goes wrong, or a cancellation, leaves nothing behind.
         report: where to write the `RunReport` as JSON. Raises OutputError, DeviceError, Cancelled.
         """
-        check_output(path, overwrite)
+        kind = check_output(path, overwrite)
+        if kind is OutputKind.PNG and self.n_frames > 1:
+            raise OutputError(
+                f"{path} is to be one picture, but there are {self.n_frames} frames.", "Name a video, such as out.mp4."
+            )
         if report is not None:
             check_report_path(report)
         begin = time.perf_counter()

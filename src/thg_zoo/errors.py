@@ -97,6 +97,20 @@ class DeviceError(ThgZooError):
     exit_code = 6
 
 
+class ManifestError(UsageError):
+    """A manifest with lines that cannot be jobs. `problems`: (line, what is wrong) of every one of them."""
+
+    def __init__(self, message: str, remedy: str = "", problems: tuple[tuple[int, str], ...] = ()) -> None:
+        super().__init__(message, remedy)
+        self.problems = problems
+
+
+class BatchError(ThgZooError):
+    """Many jobs were to be done and some, or all, of them were not."""
+
+    exit_code = 7
+
+
 class Cancelled(ThgZooError):
     """The run was stopped by the caller; nothing was left behind."""
 

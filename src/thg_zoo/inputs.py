@@ -1,7 +1,8 @@
 """Sources and drivers: whatever a caller hands over, opened once, behind two small interfaces.
 
-A `Source` is the person: a picture, or a video. A `Driver` is what moves it: speech, a video, a picture, or
-a saved motion. A picture is the stream that repeats: code that consumes frames never asks which it has.
+A `Source` is the person: a picture, or a video. A `Driver` is what moves it: speech, a video, a picture, a saved
+motion, or nothing but the options, possibly over time (an edit). A picture is the stream that repeats: code that
+consumes frames never asks which it has.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thg_zoo.errors import MediaError, UsageError
+from thg_zoo.keypoints.keyframes import Keyframes, read_keyframes
 from thg_zoo.media.audio import Audio, audio_blocks, read_audio
+from thg_zoo.media.frame_folder import DEFAULT_FPS, FrameFolder
 from thg_zoo.media.image import read_image
 from thg_zoo.media.limits import Limits
 from thg_zoo.media.probe import MediaInfo, probe
 from thg_zoo.media.video import VideoReader
+from thg_zoo.spec import bundled
 from thg_zoo.timing import frame_rate
 
 if TYPE_CHECKING:
@@ -30,7 +34,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     SourceLike: TypeAlias = "str | Path | Image | NDArray[Any] | torch.Tensor | Clip | Source"
-    DriverLike: TypeAlias = "str | Path | Image | NDArray[Any] | torch.Tensor | Clip | Audio | tuple[NDArray[Any], int]"
+    DriverLike: TypeAlias = (
+        "str | Path | Image | NDArray[Any] | torch.Tensor | Clip | FrameFolder | Audio | tuple[NDArray[Any], int]"
+        " | Keyframes | None"
+    )
 
 Frame: TypeAlias = NDArray[np.uint8]
 FrameChange: TypeAlias = Callable[[Frame], Frame]
@@ -55,19 +62,21 @@ class Clip:
 
 
 class Source:
-    """The person to animate: a picture (one frame that repeats), a video file, or a clip in memory.
+    """The person to animate: a picture (one frame that repeats), a video file, a clip in memory, or a folder of frames.
 
     name: for messages; still: whether it is a picture; size: (height, width); n_frames: 1 for a picture; fps:
     exact rate, None for a picture but a `frozen` one; file: the video file, whose sound can be kept.
     """
 
-    def __init__(self, name: str, content: Frame | Clip | VideoReader) -> None:
+    def __init__(self, name: str, content: Frame | Clip | VideoReader | FrameFolder) -> None:
         self.name = name
         self.still = isinstance(content, np.ndarray)
         self._content = content
         self._change: FrameChange | None = None
         self.fps: Fraction | None = None if isinstance(content, np.ndarray) else content.fps
-        self.size: tuple[int, int] = content.size if isinstance(content, VideoReader) else _size(self.first())
+        self.size: tuple[int, int] = (
+            content.size if isinstance(content, VideoReader | FrameFolder) else _size(self.first())
+        )
         if min(self.size) < _SMALLEST_SIDE:
             raise MediaError(
                 f"{name} is {self.size[1]} x {self.size[0]} pixels: too small to show a face.",
@@ -79,12 +88,17 @@ class Source:
         """How many frames there are: 1 for a picture."""
         if isinstance(self._content, np.ndarray):
             return 1
-        return self._content.n_frames if isinstance(self._content, VideoReader) else len(self._content.frames)
+        return len(self._content.frames) if isinstance(self._content, Clip) else self._content.n_frames
 
     @property
     def file(self) -> MediaInfo | None:
         """The video file, None for everything else."""
         return self._content.info if isinstance(self._content, VideoReader) else None
+
+    @property
+    def audio(self) -> Path | None:
+        """The video file, if it has sound."""
+        return self.file.path if self.file and self.file.has_audio else None
 
     def first(self) -> Frame:
         """The first frame, uint8 [H, W, 3]."""
@@ -120,7 +134,10 @@ class Source:
 
 
 class Driver:
-    """What moves the person. `kind` is one of audio, video, image, motion; `name` is for messages."""
+    """What moves the person. `kind` is one of audio, video, image, motion, edit; `name` is for messages.
+
+    motion: the file of a saved motion; keyframes: of an edit over time, None for one that the options say alone.
+    """
 
     def __init__(
         self,
@@ -130,12 +147,14 @@ class Driver:
         audio: Path | Audio | None = None,
         frames: Source | None = None,
         motion: Path | None = None,
+        keyframes: Keyframes | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.name = name
         self.kind = kind
         self.audio = audio
         self.motion = motion
+        self.keyframes = keyframes
         self._frames = frames
         self._limits = limits
 
@@ -190,7 +209,7 @@ _CONVERT = {"image": "Give a video of the person.", "video": "Give a picture of 
 def open_driver(
     driver: DriverLike, kinds: Sequence[str], drive_by: str = "auto", limits: Limits | None = None
 ) -> Driver:
-    """A driver from a path, array with its rate, picture, clip or motion file.
+    """A driver from a path, array with its rate, picture, clip, motion file or keyframes; None: by its options alone.
 
     A video drives by its pictures where the model accepts that, else by its sound; `drive_by` = audio or
     video settles it. Raises MediaError if it cannot be read or is of no accepted kind.
@@ -202,23 +221,44 @@ def open_driver(
     if opened.kind not in kinds:
         raise MediaError(
             f"{opened.name} is of kind {opened.kind}; this model is driven by {' or '.join(kinds)}.",
-            "Give a driver of that kind.",
+            f"Give a driver of that kind, or use a model that takes {opened.kind}: {_models_for(opened.kind)}.",
         )
     return opened
 
 
+def _models_for(kind: str) -> str:
+    names = [name for spec in bundled().values() if kind in spec.drivers for name in spec.variants]
+    return ", ".join(names) or "none yet"
+
+
 def _open_any(driver: DriverLike, kinds: Sequence[str], limits: Limits) -> Driver:
+    if driver is None:
+        if "edit" not in kinds:
+            raise UsageError("This model needs a driver.", f"It takes {' or '.join(kinds)}.")
+        return Driver("the options", "edit")
+    if isinstance(driver, Keyframes):
+        return Driver("the keyframes", "edit", keyframes=driver)
     if isinstance(driver, (Audio, tuple)):
         return Driver("the driving sound", "audio", audio=read_audio(driver, None, limits), limits=limits)
     if isinstance(driver, Clip):
         return Driver("the driving clip", "video", frames=open_source(driver, ("video",), limits))
+    if isinstance(driver, str | Path) and Path(driver).is_dir():
+        driver = FrameFolder(driver, limits=limits)
+    if isinstance(driver, FrameFolder):
+        frames = Source(repr(str(driver.path)), driver)
+        return Driver(frames.name, "video", frames=frames, limits=limits)
     if not isinstance(driver, (str, Path)):
         return Driver("the driving picture", "image", frames=open_source(driver, ("image",), limits))
-    path = Path(driver)
-    if path.suffix.lower() == ".npz":
+    return _open_file(Path(driver), kinds, limits)
+
+
+def _open_file(path: Path, kinds: Sequence[str], limits: Limits) -> Driver:
+    if path.suffix.lower() in (".npz", ".pkl"):
         if not path.is_file():
             raise MediaError(f"There is no file {str(path)!r}.", "Check the path.")
         return Driver(repr(str(path)), "motion", motion=path)
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return Driver(repr(str(path)), "edit", keyframes=read_keyframes(path))
     info = probe(path, limits)
     if info.kind == "image":
         return Driver(repr(str(path)), "image", frames=open_source(path, ("image",), limits))
@@ -232,6 +272,18 @@ def _open_any(driver: DriverLike, kinds: Sequence[str], limits: Limits) -> Drive
 def clip(frames: NDArray[np.uint8], fps: float | Fraction) -> Clip:
     """A video in memory: frames uint8 [T, H, W, 3] in RGB, and their rate (29.97 is taken as 30000/1001)."""
     return Clip(np.asarray(frames), frame_rate(fps))
+
+
+def frame_folder(path: str | Path, fps: float | str | Fraction = DEFAULT_FPS) -> FrameFolder:
+    """A folder of pictures as a driving video, at a rate (29.97 is taken as 30000/1001). Raises MediaError.
+
+    A path alone does for the default rate of 25 per second.
+    """
+    try:
+        rate = frame_rate(fps)
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        raise UsageError(f"{fps!r} is no frame rate.", "Give frames per second, such as 25 or 29.97.") from error
+    return FrameFolder(path, rate)
 
 
 def _size(frame: Frame) -> tuple[int, int]:

@@ -8,6 +8,7 @@ Parameters are tensors whose first dimension is the output frame. A motion that 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import TypeAlias
@@ -26,6 +27,34 @@ def length(parameters: Parameters) -> int:
 def part(parameters: Parameters, start: int, stop: int) -> Parameters:
     """Frames `start` to `stop` of a batch."""
     return {name: value[start:stop] for name, value in parameters.items()}
+
+
+class Gathered:
+    """Parameters that grow piece by piece (float32), each in one block of memory.
+
+    Many small tensors would lie scattered over the memory that frames are decoded into and keep it from being used
+    again: measured, that takes a megabyte a frame.
+    """
+
+    def __init__(self) -> None:
+        self._values: dict[str, array[float]] = {}
+        self._shapes: dict[str, torch.Size] = {}
+
+    def __len__(self) -> int:
+        return next((len(v) // self._shapes[n].numel() for n, v in self._values.items()), 0)
+
+    def add(self, piece: Parameters) -> None:
+        """The next frames."""
+        for name, value in piece.items():
+            self._shapes[name] = value.shape[1:]
+            self._values.setdefault(name, array("f")).frombytes(value.float().cpu().contiguous().numpy().tobytes())
+
+    def whole(self, device: torch.device | str = "cpu") -> Parameters:
+        """Everything so far."""
+        return {
+            name: torch.tensor(values, dtype=torch.float32).view(-1, *self._shapes[name]).to(device)
+            for name, values in self._values.items()
+        }
 
 
 class Motion(ABC):

@@ -169,8 +169,10 @@ def _checked(info: OptionInfo, value: Any) -> Any:
         raise _refusal(info, value)
     if typing.get_origin(hint) is not tuple:
         return _checked_scalar(info, hint, value)
-    items = value.split(",") if isinstance(value, str) else value
     kinds = typing.get_args(hint)
+    items = value.split(",") if isinstance(value, str) else value
+    if Ellipsis in kinds and isinstance(value, (int, float)):
+        items = (value,)
     if not isinstance(items, Sequence) or (Ellipsis not in kinds and len(items) != len(kinds)):
         raise _refusal(info, value)
     return tuple(_checked_scalar(info, kinds[0], item) for item in items)

@@ -17,7 +17,7 @@ import yaml
 from thg_zoo.errors import SpecError, nearest
 
 SOURCE_KINDS = ("image", "video")
-DRIVER_KINDS = ("audio", "video", "image", "motion")
+DRIVER_KINDS = ("audio", "video", "image", "motion", "edit")
 FILE_SOURCE_KINDS = ("huggingface", "https", "manual")
 REPO_TYPES = ("model", "space", "dataset")
 # IPTC digital source types (cv.iptc.org/newscodes/digitalsourcetype) that an animated portrait can have.
@@ -112,12 +112,16 @@ class Part:
     """Where in a checkpoint file the state dict of one network lies.
 
     `at`: keys to follow into nested dicts, separated by `/`; `prefix`: only entries that begin with it
-    belong to the part, and it is taken off; `remove`: text taken out of every name, wherever it stands.
+    belong to the part, and it is taken off; `remove`: text taken out of every name, wherever it stands;
+    `flat_prefix`: the prefix in a conversion of the file that has no nested dicts; `unused`: entries of the part that
+    begin with one of these (after the prefix) are left out, because only training needs them.
     """
 
     at: str = ""
     prefix: str = ""
     remove: str = ""
+    flat_prefix: str = ""
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,8 @@ class ModelSpec:
     of the output, or None where the driver or source decides; frame_size: (height, width) that the networks
     return, or None for the source's; crop: the crop rule in words; audio_rate: samples per second the model
     listens to, or None; synthesis: the IPTC digital source type of its output; licence: of the code and the
-    model as a whole; options: defaults that differ from the options class's.
+    model as a whole; options: defaults that differ from the options class's; extras: files that no variant needs, by
+    name: an adapter fetches them when an option asks for them.
     """
 
     name: str
@@ -207,6 +212,7 @@ class ModelSpec:
     papers: tuple[Reference, ...] = ()
     code: tuple[Reference, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    extras: dict[str, WeightFile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kind in self.sources:
@@ -257,11 +263,14 @@ def _lookalike(data: dict[str, Any], where: str) -> Lookalike:
     return _build(Lookalike, data | {"shape": None if shape is None else tuple(shape)}, where)
 
 
+def _part(data: Any, where: str) -> Part:
+    part = _build(Part, data, where)
+    return replace(part, unused=tuple(part.unused))
+
+
 def _file(model: str, name: str, data: dict[str, Any], where: str) -> WeightFile:
     where = f"{where}, file {name!r}"
-    parts = {
-        part: _build(Part, value or {}, f"{where}, part {part!r}") for part, value in data.get("parts", {}).items()
-    }
+    parts = {part: _part(value or {}, f"{where}, part {part!r}") for part, value in data.get("parts", {}).items()}
     return _build(
         WeightFile,
         data
@@ -320,6 +329,7 @@ def parse(name: str, text: str) -> ModelSpec:
         {file: _file(name, file, dict(value), where) for file, value in data.pop("files", {}).items()}
     )
     variants = data.get("variants") or {name: {"title": data.get("title", name)}}
+    needed = {file for value in variants.values() for file in (value or {}).get("files", ())}
     size = data.get("frame_size")
     return _build(
         ModelSpec,
@@ -328,6 +338,7 @@ def parse(name: str, text: str) -> ModelSpec:
             "name": name,
             "licence": _build(Licence, data.get("licence"), f"{where}, licence"),
             "variants": {key: _variant(key, dict(value or {}), known, where) for key, value in variants.items()},
+            "extras": {file: value for file, value in known.items() if file not in needed},
             "sources": tuple(data.get("sources", ())),
             "drivers": tuple(data.get("drivers", ())),
             "frame_size": tuple(size) if size else None,

@@ -15,6 +15,9 @@ Weights: TypeAlias = Annotated[
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
 BatchSize: TypeAlias = Annotated[int | None, typer.Option(help="Frames at once. Default: what suits the device.")]
+DriverFps: TypeAlias = Annotated[
+    str | None, typer.Option(help="Frames per second of a driver that is a folder of pictures. Default: 25.")
+]
 AcceptLicense: TypeAlias = Annotated[
     bool, typer.Option("--accept-license", help="Accept the terms of weights that are not free for all uses.")
 ]

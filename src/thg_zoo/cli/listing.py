@@ -18,7 +18,9 @@ COLUMNS = ("model", "sources", "drivers", "download", "commercial use", "summary
 
 
 def list_(
-    driver: Annotated[str | None, typer.Option(help="Only models driven by audio, video, image or motion.")] = None,
+    driver: Annotated[
+        str | None, typer.Option(help="Only models driven by audio, video, image, motion or edit.")
+    ] = None,
     commercial: Annotated[
         bool, typer.Option("--commercial", help="Only models whose code and weights may be used commercially.")
     ] = False,

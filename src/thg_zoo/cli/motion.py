@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Pairs, Quiet, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, DriverFps, Pairs, Quiet, Weights
 from thg_zoo.errors import UsageError
 from thg_zoo.options import parse_pairs
 from thg_zoo.zoo import describe, list_models, load
@@ -15,9 +15,10 @@ from thg_zoo.zoo import describe, list_models, load
 
 def motion(
     model: Annotated[str, typer.Argument(help="Name of a model that takes motion files: see `thg-zoo list`.")],
-    driver: Annotated[str, typer.Argument(help="Video of the person who moves.")],
+    driver: Annotated[str, typer.Argument(help="Video of the person who moves, or a folder of its frames.")],
     options: Pairs = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write.", metavar="OUT.npz")] = "motion.npz",
+    driver_fps: DriverFps = None,
     weights: Weights = None,
     device: Device = "auto",
     batch_size: BatchSize = None,
@@ -35,14 +36,18 @@ def motion(
         known = ", ".join(m.name for m in list_models(driver="motion"))
         raise UsageError(f"{model!r} is not driven by motion files.", f"Those that are: {known}.")
     # Heavy imports come now: everything that can be refused without them has been.
+    from thg_zoo.allocation import keep_freed_memory
     from thg_zoo.cli.progress import progress_display
-    from thg_zoo.first_order import FirstOrderAdapter
+    from thg_zoo.inputs import frame_folder
     from thg_zoo.keypoints.template import check_template_path
+    from thg_zoo.recording import RecordingAdapter
 
     check_template_path(output, overwrite)
+    frames = driver if driver_fps is None else frame_folder(driver, driver_fps)
+    keep_freed_memory()
     loaded = load(model, weights=weights, device=device, batch_size=batch_size, accept_licence=accept_license)
-    if not isinstance(loaded, FirstOrderAdapter):
+    if not isinstance(loaded, RecordingAdapter):
         raise UsageError(f"{model!r} reads motion files, but does not write them.", "See its page.")
     with progress_display(quiet) as progress:
-        written = loaded.save_motion(driver, output, overwrite=overwrite, progress=progress, **given)
+        written = loaded.save_motion(frames, output, overwrite=overwrite, progress=progress, **given)
     console.out().print(str(written), soft_wrap=True, markup=False)

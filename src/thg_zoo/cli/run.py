@@ -1,4 +1,4 @@
-"""`thg-zoo run`: animate one source with one driver."""
+"""`thg-zoo run`: animate one source with one driver, or edit it with options alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Pairs, Quiet, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, DriverFps, Pairs, Quiet, Weights
+from thg_zoo.errors import UsageError
 from thg_zoo.options import parse_pairs, read_options_file
 from thg_zoo.zoo import describe, load
 
@@ -20,19 +21,31 @@ if TYPE_CHECKING:
 def run(
     model: Annotated[str, typer.Argument(help="Name of the model: see `thg-zoo list`.")],
     source: Annotated[str, typer.Argument(help="Picture (or video, where the model takes one) of the person.")],
-    driver: Annotated[str, typer.Argument(help="Speech, video, picture or motion file that moves the person.")],
+    driver: Annotated[
+        str | None,
+        typer.Argument(
+            help="Speech, video (or a folder of its frames), picture, motion or keyframes that move the person; none "
+            "where the options edit it."
+        ),
+    ] = None,
     options: Pairs = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="Where to write: .mp4, .webm, .gif, or a folder for PNGs.", metavar="OUT"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where to write: .mp4, .webm, .gif, a folder for PNGs, or .png for one frame.",
+            metavar="OUT",
+        ),
     ] = None,
     options_file: Annotated[
         str | None, typer.Option("--options", help="YAML file with options; key=value pairs win.", metavar="FILE")
     ] = None,
     weights: Weights = None,
     drive_by: Annotated[
-        str, typer.Option(help="What of a driving video counts: auto, audio, video, image or motion.")
+        str, typer.Option(help="What of a driving video counts: auto, audio, video, image, motion or edit.")
     ] = "auto",
+    driver_fps: DriverFps = None,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(help="float32 (published), bfloat16 or float16.")] = "float32",
     batch_size: BatchSize = None,
@@ -42,21 +55,28 @@ def run(
     accept_license: AcceptLicense = False,
     quiet: Quiet = False,
 ) -> None:
-    """Animate SOURCE with DRIVER.
+    """Animate SOURCE with DRIVER, or without one edit it as KEY=VALUE says.
 
     A name that begins with a dash is written after `--`, or as ./-name.
     """
     if quiet:
         console.be_quiet()
     described = describe(model)
-    given = (read_options_file(options_file) if options_file else {}) | parse_pairs(options or ())
+    driver, pairs = _driver_and_pairs(driver, options or [])
+    given = (read_options_file(options_file) if options_file else {}) | parse_pairs(pairs)
     described.resolve(given)
-    target = output or _default_output(source, driver, model)
+    if driver is None and "edit" not in described.spec.drivers:
+        raise UsageError(f"{model!r} needs a driver.", f"It takes {' or '.join(described.spec.drivers)}.")
     # Heavy imports come now: everything that can be refused without them has been.
+    from thg_zoo.allocation import keep_freed_memory
     from thg_zoo.cli.progress import progress_display
+    from thg_zoo.inputs import frame_folder
     from thg_zoo.media.outputs import check_output
 
+    target = output or _default_output(source, driver, model)
     check_output(target, overwrite)
+    moved_by = driver if driver is None or driver_fps is None else frame_folder(driver, driver_fps)
+    keep_freed_memory()
     loaded = load(
         model,
         weights=weights,
@@ -69,14 +89,27 @@ def run(
     if not quiet:
         _say_where(loaded)
     with progress_display(quiet) as progress:
-        animation = loaded.animate(source, driver, drive_by=drive_by, seed=seed, progress=progress, **given)
+        animation = loaded.animate(source, moved_by, drive_by=drive_by, seed=seed, progress=progress, **given)
         animation.save(target, overwrite=overwrite, report=report)
     if not quiet:
         _say_result(animation)
 
 
-def _default_output(source: str, driver: str, model: str) -> str:
-    """A name in the current folder that says what it is."""
+def _driver_and_pairs(driver: str | None, options: list[str]) -> tuple[str | None, list[str]]:
+    """Without a driver, what stands in its place is the first option."""
+    name, equals, _ = (driver or "").partition("=")
+    if driver is None or not equals or not name.isidentifier() or Path(driver).exists():
+        return driver, options
+    return None, [driver, *options]
+
+
+def _default_output(source: str, driver: str | None, model: str) -> str:
+    """A name in the current folder that says what it is. A picture that is only edited stays a picture."""
+    from thg_zoo.media.probe import probe
+
+    if driver is None:
+        suffix = ".png" if probe(source).kind == "image" else ".mp4"
+        return f"{Path(source).stem}-{model}{suffix}".lstrip("-")
     return f"{Path(source).stem}-{Path(driver).stem}-{model}.mp4".lstrip("-")
 
 

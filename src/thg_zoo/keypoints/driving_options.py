@@ -32,8 +32,9 @@ class DrivingOptions:
     )
     driver_crop: str = option(
         "auto",
-        "Cut all driving frames to one square that holds the face throughout; none takes them whole.",
-        choices=("auto", "none"),
+        "Cut all driving frames to one square that holds the face throughout; smooth follows the face with a square of "
+        "one size; none takes them whole.",
+        choices=("auto", "smooth", "none"),
     )
     driver_crop_box: tuple[int, int, int, int] | None = option(
         None, "The part of the driving frames to follow (left, top, right, bottom).", unit="pixels"

@@ -28,11 +28,11 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor, order: RotationOrder = "p
     "roll-pitch-yaw", Rx(roll) Ry(pitch) Rz(yaw).
     """
     angles = (pitch, yaw, roll) if order == "pitch-yaw-roll" else (roll, pitch, yaw)
-    about_x, about_y, about_z = (_about(i, angle / 180 * _PI) for i, angle in enumerate(angles))
+    about_x, about_y, about_z = (about_axis(i, angle / 180 * _PI) for i, angle in enumerate(angles))
     return about_x @ about_y @ about_z
 
 
-def _about(fixed: int, radians: Tensor) -> Tensor:
+def about_axis(fixed: int, radians: Tensor) -> Tensor:
     """Rotation about axis `fixed` (0 x, 1 y, 2 z): `[B]` to `[B, 3, 3]`."""
     i, j = (fixed + 1) % 3, (fixed + 2) % 3
     matrix = radians.new_zeros(*radians.shape, 3, 3)

@@ -18,11 +18,15 @@ DISK_FULL = os.strerror(errno.ENOSPC)
 
 
 class OutputKind(Enum):
-    """What can be written; the value is the suffix, empty for a folder of numbered PNG files."""
+    """What can be written; the value is the suffix, empty for a folder of numbered PNG files.
+
+    A single picture (`.png`) holds one frame and no sound.
+    """
 
     MP4 = ".mp4"
     WEBM = ".webm"
     GIF = ".gif"
+    PNG = ".png"
     PNG_FOLDER = ""
 
 

@@ -1,4 +1,4 @@
-"""A folder of numbered PNG files out: 000000.png, 000001.png, ..."""
+"""Pictures out: a folder of numbered PNG files (000000.png, 000001.png, ...), or a single one."""
 
 from __future__ import annotations
 
@@ -37,3 +37,23 @@ class PngEncoder:
 
     def abort(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+
+class PictureEncoder:
+    """Writes one frame RGB uint8 [H, W, 3] as the picture `path`. Raises OSError, for a second frame too."""
+
+    def __init__(self, path: Path, metadata: Mapping[str, str], xmp: str | None) -> None:
+        self._path, self._metadata, self._xmp = path, metadata, xmp
+        self._frame: Picture | None = None
+
+    def write(self, frame: Picture) -> None:
+        if self._frame is not None:
+            raise OSError("a picture shows one frame, and there are more")
+        self._frame = frame.copy()
+
+    def finish(self) -> None:
+        if self._frame is not None:
+            encode_image(self._path, self._frame, self._metadata, self._xmp)
+
+    def abort(self) -> None:
+        self._frame = None

@@ -28,7 +28,7 @@ from thg_zoo.media.outputs import (
     remove,
     temporary_beside,
 )
-from thg_zoo.media.pngs import PngEncoder
+from thg_zoo.media.pngs import PictureEncoder, PngEncoder
 
 __all__ = ["OutputKind", "VideoWriter", "check_output"]
 
@@ -42,8 +42,8 @@ class VideoWriter:
     """Writes frames RGB uint8 to `path`; its suffix decides the kind (see `check_output`).
 
     mp4: H.264 (crf 18, yuv420p, BT.709) and AAC, index first. webm: VP9 and Opus. gif: loops, no sound. No suffix:
-    a folder of 000000.png, ..., and audio.wav. Frame i is shown at i / fps exactly (gif and webm round to their
-    clocks of 10 ms and 1 ms, without drift).
+    a folder of 000000.png, ..., and audio.wav. png: one frame without sound. Frame i is shown at i / fps exactly (gif
+    and webm round to their clocks of 10 ms and 1 ms, without drift).
 
     `size`: (height, width) of the frames; an odd one is padded to even in mp4 by repeating the last row or column.
     `audio`: a file, whose sound keeps its place in time, or an `Audio`, of which the original file is used if it is
@@ -96,8 +96,8 @@ class VideoWriter:
     ) -> Sound | None:
         if audio is None:
             return None
-        if self.kind is OutputKind.GIF:
-            logger.info("%s: a gif has no sound, so it is left out", self.path)
+        if self.kind in (OutputKind.GIF, OutputKind.PNG):
+            logger.info("%s: a %s has no sound, so it is left out", self.path, self.kind.value[1:])
             return None
         if isinstance(audio, Audio):
             if audio.path is None:
@@ -110,6 +110,8 @@ class VideoWriter:
             return GifEncoder(self._temporary, self.fps, self.size, tags, xmp)
         if self.kind is OutputKind.PNG_FOLDER:
             return PngEncoder(self._temporary, tags, xmp)
+        if self.kind is OutputKind.PNG:
+            return PictureEncoder(self._temporary, tags, xmp)
         return FfmpegEncoder(self._temporary, self.kind, self.fps, self.size, self._sound, tags, xmp)
 
     def write(self, frames: NDArray[np.uint8]) -> None:

@@ -46,11 +46,15 @@ def extract(checkpoint: Checkpoint, part: Part) -> dict[str, Tensor]:
     """The state dict of the part: {name in the network: tensor}.
 
     A file that holds nothing but tensors at its top (a conversion, a TorchScript archive, a state dict saved
-    alone) is the state dict itself, whatever `part.at` says. Raises CheckpointError where the part is absent.
+    alone) is the state dict itself, whatever `part.at` says, less `part.flat_prefix`. Raises CheckpointError where the
+    part is absent.
     """
     node: Any = checkpoint.tree
     path = [key for key in part.at.split("/") if key]
-    if not (_is_flat(node) and path and path[0] not in node):
+    prefix = part.prefix
+    if _is_flat(node) and path and path[0] not in node:
+        prefix = part.flat_prefix or prefix
+    else:
         for key in path:
             if not isinstance(node, Mapping) or key not in node:
                 keys = [str(k) for k in node] if isinstance(node, Mapping) else []
@@ -61,8 +65,9 @@ def extract(checkpoint: Checkpoint, part: Part) -> dict[str, Tensor]:
     if not isinstance(node, Mapping):
         raise CheckpointError(f"{checkpoint.path} has no state dict at {part.at!r}.", "Use the published file.")
     tensors = {str(name): value for name, value in node.items() if isinstance(value, Tensor)}
-    chosen = {n.removeprefix(part.prefix): v for n, v in tensors.items() if n.startswith(part.prefix)}
-    return {name.replace(part.remove, "") if part.remove else name: value for name, value in chosen.items()}
+    chosen = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
+    used = {name: value for name, value in chosen.items() if not name.startswith(part.unused)}
+    return {name.replace(part.remove, "") if part.remove else name: value for name, value in used.items()}
 
 
 def compare(state: Mapping[str, Tensor], network: nn.Module) -> Difference:
