@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 import parity
+from thg_zoo.nn.fast_forms import use_fast_forms
 from thg_zoo.nn.fold import fold_batch_norm
 from thg_zoo.nn.spectral import fold_spectral_norm
-from thg_zoo.nn.winograd import use_winograd
 from thg_zoo.weights.seeded import fill_state_dict
 
 Outputs = Mapping[str, Any]
@@ -96,10 +96,10 @@ def parametrize(runners: Mapping[str, Runner], slow: frozenset[str] = frozenset(
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """As a model runs on a CPU: norms folded into the convolutions, wide ones by Winograd's algorithm."""
+    """As a model runs on a CPU: norms folded into the convolutions, and layers in their fast forms."""
     fold_spectral_norm(network)
     fold_batch_norm(network)
-    use_winograd(network)
+    use_fast_forms(network)
     return network
 
 

@@ -16,6 +16,7 @@ import thg_zoo
 from thg_zoo.adapter import Adapter
 from thg_zoo.errors import FaceError, MediaError, OptionError, OutputError
 from thg_zoo.faces.detector import Face
+from thg_zoo.faces.moving_crop import MovingCrop
 from thg_zoo.faces.person_crop import PersonCrop, given_crop
 from thg_zoo.first_order import FirstOrderAdapter
 from thg_zoo.inputs import Clip
@@ -226,6 +227,79 @@ def test_one_crop_for_the_whole_clip():
     assert (person.first, person.strayed, person.seen) == (1, 1, 5)
     # The box 30..90 x 40..80: its longer side and a tenth on either side, square.
     assert person.crop((200, 400), "it") == (24, 24, 72, 72)
+
+
+def test_a_portrait_on_its_side_is_turned(fomm, face):
+    upright = fomm.prepare(face, size="128").identity
+    assert upright.turns == 0
+    for turns in (1, 2):
+        portrait = fomm.prepare(np.ascontiguousarray(np.rot90(face, turns)), size="128")
+        assert portrait.identity.turns == 4 - turns
+        # The detector's boxes differ by a pixel or two; turned otherwise, pictures differ by more than their deviation.
+        difference = (portrait.identity.picture - upright.picture).abs().mean()
+        assert difference < 0.35 * upright.picture.std()
+    # Put back, the crop lies as the picture does.
+    options = {"driver_crop": "none", "relative": False, "paste_back": True}
+    pasted = portrait.animate(face, **options).to_array()[0].astype(int)
+    x, y, width, height = upright.crop
+    expected = fomm.prepare(face, size="128").animate(face, **options).to_array()[0].astype(int)
+    inner = slice(y + 10, y + height - 10), slice(x + 10, x + width - 10)
+    found = np.rot90(pasted, -2)[inner]
+    errors = [np.abs(np.rot90(found, turns) - expected[inner]).mean() for turns in (0, 2)]
+    assert errors[0] < 0.6 * errors[1]
+
+
+def test_one_of_two_faces_is_chosen(fomm, face):
+    wide = np.concatenate([face, face // 2], axis=1)
+    crops = [fomm.prepare(wide, size="128", face=which).identity.crop for which in ("0", "1")]
+    assert crops[0][0] + crops[0][2] <= 256 + 30 < 256 + 60 <= crops[1][0] + 30
+    with pytest.raises(FaceError, match="There is no face 2"):
+        fomm.prepare(wide, size="128", face="2")
+    portrait = fomm.prepare(face, size="128")
+    clip = Clip(np.stack([wide, wide]), Fraction(25))
+    left, right = (
+        next(portrait.animate(clip, driver_face=which, relative=False)._motion.batches(1))["value"]
+        for which in ("0", "1")
+    )
+    assert not torch.equal(left, right)
+
+
+def scenes(face: Pictures) -> Clip:
+    """A face on the left for four frames, then after a cut on the right for four."""
+    left = np.concatenate([face, np.full_like(face, 90)], axis=1)
+    right = np.concatenate([np.zeros_like(face), face], axis=1)
+    return Clip(np.stack([left] * 4 + [right] * 4), Fraction(25))
+
+
+def test_a_cut_in_the_driver_is_told(fomm, face):
+    portrait = fomm.prepare(face, size="128")
+    animation = portrait.animate(scenes(face))
+    assert any("In 4 of 8 frames" in warning for warning in animation._run.warnings)
+    smooth = portrait.animate(scenes(face), driver_crop="smooth", relative=False)
+    assert not smooth._run.warnings
+    first, *_, last = torch.cat([piece["value"] for piece in smooth._motion.batches(4)])
+    fixed = torch.cat([p["value"] for p in portrait.animate(scenes(face), relative=False)._motion.batches(4)])
+    # The square follows the face over the cut; the fixed one is left behind.
+    assert (first - last).abs().max() < 0.2 * (fixed[0] - fixed[-1]).abs().max()
+
+
+def test_a_square_follows_the_face():
+    def seen(x: float, side: float = 40) -> Face:
+        return Face(np.array([x, 40, x + side, 40 + side], np.float32), None, 1.0)
+
+    crop = MovingCrop()
+    with pytest.raises(FaceError, match="No face was found in it"):
+        crop.check("it")
+    for face in (None, seen(30), seen(50.5), None, seen(300, 50)):
+        crop.add(face)
+    crop.check("it")
+    assert (crop.first, crop.seen) == (1, 5)
+    ramp = np.broadcast_to(np.arange(400) // 2, (120, 400))[..., None].repeat(3, axis=2).astype(np.uint8)
+    squares = [crop.cut(ramp, i) for i in range(6)]
+    # The largest face is 50 wide: a tenth on either side of it for all.
+    assert {square.shape for square in squares} == {(60, 60, 3)}
+    middles = [float(square[30, 29:31].mean()) for square in squares]
+    assert middles == pytest.approx([25, 25, 35, 35, 162, 162], abs=0.8)
 
 
 def test_sampling_as_in_training_is_another_picture(fomm, face, drive):

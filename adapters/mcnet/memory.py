@@ -29,14 +29,39 @@ class ModulatedConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(1, channels, channels, 3, 3))
         self.modulation = nn.Linear(channels, channels)
 
+    def use_fast_form(self) -> None:
+        """The scaled kernel, and its energy by input and output, once instead of at every call."""
+        kernel = self._scaled_kernel()
+        self.register_buffer("energy", _energy(kernel))
+        channels = len(kernel)
+        conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False, device="meta")
+        conv.weight = nn.Parameter(kernel, requires_grad=False)
+        self.scaled = conv.eval()
+        self.winograd = ("scaled",)
+
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """`[B, C, h, w]`. Modulation scales the input and demodulation the output, so that one kernel serves all."""
-        gain = float(self.weight[0, 0].numel()) ** -0.5
-        kernel = self.weight[0] * gain
         scale = F.linear(style, self.modulation.weight * style.shape[1] ** -0.5, self.modulation.bias)
-        norm = (scale**2 @ (kernel**2).sum((2, 3)).t() + 1e-8).rsqrt()
-        out: Tensor = F.conv2d(x * scale[..., None, None], kernel, padding=1) * norm[..., None, None]
-        return out
+        modulated = x * scale[..., None, None]
+        if hasattr(self, "scaled"):
+            out, energy = self.scaled(modulated), self.get_buffer("energy")
+        else:
+            kernel = self._scaled_kernel()
+            out, energy = F.conv2d(modulated, kernel, padding=1), _energy(kernel)
+        norm = (scale**2 @ energy + 1e-8).rsqrt()
+        demodulated: Tensor = out * norm[..., None, None]
+        return demodulated
+
+    def _scaled_kernel(self) -> Tensor:
+        """`[C, C, 3, 3]`."""
+        gain: float = self.weight[0, 0].numel() ** -0.5
+        return self.weight.detach()[0] * gain
+
+
+def _energy(kernel: Tensor) -> Tensor:
+    """Sum of squares by input and output channel, `[C, O]`."""
+    energy: Tensor = (kernel**2).sum((2, 3)).t()
+    return energy
 
 
 class Activate(nn.Module):

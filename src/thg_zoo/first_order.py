@@ -14,40 +14,38 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thg_zoo.adapter import Adapter
 from thg_zoo.errors import OptionError
 from thg_zoo.faces.choose import choose_face, rule_of
 from thg_zoo.faces.detector import Face
 from thg_zoo.faces.face_crop import face_crop
+from thg_zoo.faces.moving_crop import MovingCrop
 from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.paste import feather_mask, paste
 from thg_zoo.faces.person_crop import PersonCrop, given_crop
 from thg_zoo.faces.track import track_faces
 from thg_zoo.faces.transforms import matrix_from_box
-from thg_zoo.inputs import Driver, Frame, Source, open_driver
+from thg_zoo.faces.upright import AnyTurn, quarter_turns
+from thg_zoo.inputs import Driver, Frame, Source
 from thg_zoo.keypoints.best_frame import best_frame
 from thg_zoo.keypoints.driving_options import DrivingOptions, SizedDrivingOptions
 from thg_zoo.keypoints.points import KeyPoints
-from thg_zoo.keypoints.template import MotionTemplate, check_template_path, read_template, write_template
+from thg_zoo.keypoints.template import read_template
 from thg_zoo.keypoints.transfer import RelativeMotion
 from thg_zoo.media.resize import resize_antialiased
-from thg_zoo.motion import Motion, MotionStream, Parameters, length, part
+from thg_zoo.motion import Motion, MotionStream, Parameters, part
+from thg_zoo.nn.fast_forms import use_fast_forms
 from thg_zoo.nn.fold import fold_batch_norm
 from thg_zoo.nn.spectral import fold_spectral_norm
-from thg_zoo.nn.winograd import use_winograd
-from thg_zoo.run import CancelCheck, ProgressCallback, Run
+from thg_zoo.recording import RecordingAdapter, Tape
+from thg_zoo.run import Run
 from thg_zoo.source_stream import SourceBatch
-
-if TYPE_CHECKING:
-    from thg_zoo.inputs import DriverLike
 
 Crop: TypeAlias = tuple[int, int, int, int]
 Transfer: TypeAlias = Callable[[Parameters], Parameters]
@@ -57,14 +55,17 @@ DrivingT = TypeVar("DrivingT", bound=DrivingOptions)
 _TRAINED_SIDE = 256
 # Every so many frames the face of a driver is looked for: the crop is the same for all.
 _LOOK_EVERY = 5
+# Frames over which a moving crop's positions are averaged: half a second before, and as much of look-ahead.
+_SMOOTHED = 25
 # Frame rate of what a single driving picture makes.
 _STILL_FPS = Fraction(25)
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """The source: crop (x, y, width, height) and its pixels, picture `[1, 3, S, S]` in 0..1 as the networks see it,
-    and its key points by name, with one entry each.
+    """The source: crop (x, y, width, height) and its pixels, turned counter-clockwise by `turns` quarters so that the
+    face is upright, picture `[1, 3, S, S]` in 0..1 as the networks see it, and its key points by name, with one entry
+    each.
     """
 
     name: str
@@ -72,27 +73,24 @@ class Likeness:
     pixels: Frame
     picture: Tensor
     points: Parameters
+    turns: int = 0
 
 
 @dataclass(frozen=True)
 class View:
-    """How driving frames are looked at: the crop of all of them, and the reference of relative movement."""
+    """How driving frames are looked at: the crop of all of them, or one that moves, and the reference of relative
+    movement.
+    """
 
-    crop: Crop
+    crop: Crop | MovingCrop
     reference: int
 
-
-@dataclass(frozen=True)
-class Tape:
-    """What is read from a driver: pieces of it in order, as often as wanted, and the reference frame alone."""
-
-    pieces: Callable[[], Iterator[Parameters]]
-    reference: Parameters
-    fps: Fraction
-    n_frames: int
+    def cut(self, frame: Frame, index: int) -> Frame:
+        """What is looked at of frame `index`."""
+        return self.crop.cut(frame, index) if isinstance(self.crop, MovingCrop) else _cut(frame, self.crop)
 
 
-class FirstOrderAdapter(Adapter[DrivingT, Likeness]):
+class FirstOrderAdapter(RecordingAdapter[DrivingT, Likeness]):
     """The contract, fulfilled for all models of the family. They add their networks, and what is in the hooks below."""
 
     # Wide feature maps at full size: more frames at once leave the caches.
@@ -126,22 +124,22 @@ class FirstOrderAdapter(Adapter[DrivingT, Likeness]):
             fold_spectral_norm(network)
             fold_batch_norm(network)
             if self.runtime.device.type == "cpu" and self.runtime.precision == "float32":
-                use_winograd(network)
+                use_fast_forms(network)
 
     def read_source(self, source: Source, options: DrivingT, run: Run) -> Likeness:  # noqa: ARG002 (the contract's)
         """The crop and its key points. Raises FaceError where no face is found, OptionError for a box outside."""
         frame = source.first()
-        size = frame.shape[0], frame.shape[1]
+        size, turns = (frame.shape[0], frame.shape[1]), 0
         if options.crop_box is not None:
             crop = given_crop(options.crop_box, size, source.name)
         elif options.crop == "auto":
-            face = choose_face(self._detector.detect([frame])[0], rule_of(options.face), source.name)
-            crop = face_crop(_box(face), size)
+            face = choose_face(AnyTurn(self._detector).detect([frame])[0], rule_of(options.face), source.name)
+            crop, turns = face_crop(_box(face), size), quarter_turns(face)
         else:
             crop = 0, 0, size[1], size[0]
-        pixels = _cut(frame, crop)
+        pixels = np.ascontiguousarray(np.rot90(_cut(frame, crop), turns))
         picture = self._picture(pixels, options)
-        return Likeness(source.name, crop, pixels, picture, self.recognise(picture))
+        return Likeness(source.name, crop, pixels, picture, self.recognise(picture), turns)
 
     def read_driver(self, driver: Driver, identity: Likeness, options: DrivingT, run: Run) -> Motion:
         """Key points while they are read; only the crop and the reference frame are found in advance."""
@@ -157,39 +155,16 @@ class FirstOrderAdapter(Adapter[DrivingT, Likeness]):
         if not options.paste_back:
             return super().compose(rendered, identity, source, options)
         size = rendered.shape[2], rendered.shape[3]
+        rendered = torch.rot90(rendered, -identity.turns, (2, 3))
         x, y, width, height = identity.crop
         matrix = matrix_from_box((x, y, x + width, y + height), size)
         return paste(rendered, source.frames, matrix, feather_mask(size, options.feather, rendered.device))
 
     # Templates.
 
-    def save_motion(
-        self,
-        driver: DriverLike,
-        path: str | Path,
-        *,
-        overwrite: bool = False,
-        progress: ProgressCallback | None = None,
-        cancel: CancelCheck | None = None,
-        **options: Any,
-    ) -> Path:
-        """Write what the model reads from a driver as a motion template (.npz), to drive any source later.
-
-        Of the options, those of the driver count. Raises OutputError, MediaError, FaceError, OptionError.
-        """
-        resolved: DrivingT = self.model.resolve(options)
-        target = check_template_path(path, overwrite)
-        opened = open_driver(driver, [kind for kind in self.spec.drivers if kind != "motion"])
-        run = Run(progress=progress, cancel=cancel)
-        with self.inference():
-            tape = self._tape(opened, None, resolved, run)
-            pieces = []
-            for piece in tape.pieces():
-                pieces.append(piece)
-                run.advance("read driver", sum(map(length, pieces)), tape.n_frames)
-            whole = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
-        template = MotionTemplate(whole, tape.reference, tape.fps, self.model.name)
-        return write_template(template, target, overwrite=overwrite)
+    def record(self, driver: Driver, options: DrivingT, run: Run) -> Tape:
+        """Everything but a comparison with the source."""
+        return self._tape(driver, None, options, run)
 
     def _template(self, driver: Driver, options: DrivingT) -> Tape:
         """A saved driver. Raises MediaError if it is not one of this model's, OptionError for its reference."""
@@ -203,16 +178,7 @@ class FirstOrderAdapter(Adapter[DrivingT, Likeness]):
             if index >= len(template):
                 raise _no_such_frame(index, driver.name, len(template))
             reference = part(template.parameters, index, index + 1)
-        motion, initial = (
-            {name: value.to(self.runtime.device) for name, value in values.items()}
-            for values in (template.parameters, reference)
-        )
-        size = self.batch_size
-
-        def pieces() -> Iterator[Parameters]:
-            return (part(motion, start, start + size) for start in range(0, len(template), size))
-
-        return Tape(pieces, initial, template.fps, len(template))
+        return Tape.of(template, reference, self.batch_size, self.runtime.device)
 
     # Driving pictures.
 
@@ -223,43 +189,47 @@ class FirstOrderAdapter(Adapter[DrivingT, Likeness]):
             reference = next(one, None)
         if reference is None:
             raise _no_such_frame(view.reference, driver.name, frames.n_frames)
-        seen = self.observe(self._picture(_cut(reference, view.crop), options))
+        seen = self.observe(self._picture(view.cut(reference, view.reference), options))
         fps = frames.fps or _STILL_FPS
-        return Tape(lambda: self._observed(frames, view.crop, options), seen, fps, frames.n_frames)
+        return Tape(lambda: self._observed(frames, view, options), seen, fps, frames.n_frames)
 
-    def _observed(self, frames: Source, crop: Crop, options: DrivingT) -> Iterator[Parameters]:
+    def _observed(self, frames: Source, view: View, options: DrivingT) -> Iterator[Parameters]:
         """Batch by batch; the reader decodes ahead in a thread."""
         with contextlib.closing(frames.frames()) as decoded:
-            while batch := list(itertools.islice(decoded, self.batch_size)):
-                yield self.observe(torch.cat([self._picture(_cut(frame, crop), options) for frame in batch]))
+            numbered = enumerate(decoded)
+            while batch := list(itertools.islice(numbered, self.batch_size)):
+                yield self.observe(torch.cat([self._picture(view.cut(frame, i), options) for i, frame in batch]))
 
     def _view(self, driver: Driver, likeness: Likeness | None, options: DrivingT, run: Run) -> View:
         """Passes over the driver to find the face, unless a box is given and the reference is known."""
         size = driver.frames.size
-        searched = options.driver_crop == "auto" and options.driver_crop_box is None
-        person, best = PersonCrop(), 0
+        searched = options.driver_crop != "none" and options.driver_crop_box is None
+        moving = searched and options.driver_crop == "smooth"
+        person: PersonCrop | MovingCrop = MovingCrop() if moving else PersonCrop()
+        best = 0
         if options.best_frame == "find":
             best = best_frame(self._landmarks(likeness), self._followed(driver, person, 1, options, run))
         elif searched:
             deque(self._followed(driver, person, _LOOK_EVERY, options, run), maxlen=0)
-        crop = 0, 0, size[1], size[0]
+        crop: Crop | MovingCrop = (0, 0, size[1], size[0])
         if options.driver_crop_box is not None:
             crop = given_crop(options.driver_crop_box, size, driver.name)
         elif searched:
-            crop = person.crop(size, driver.name)
+            crop = _settled(person, size, driver.name)
             _warn_of(person, driver.name, run)
         if options.best_frame == "first":
             best = person.first or 0
         return View(crop, int(options.best_frame) if options.best_frame.isdecimal() else best)
 
     def _followed(
-        self, driver: Driver, person: PersonCrop, every: int, options: DrivingT, run: Run
+        self, driver: Driver, person: PersonCrop | MovingCrop, every: int, options: DrivingT, run: Run
     ) -> Iterator[NDArray[np.floating[Any]] | None]:
         """Landmarks `[5, 2]` of the driving face in every frame, None where there is none; the crop grows with them."""
         source = driver.frames
         rule = rule_of(options.driver_face)
+        window = _SMOOTHED if isinstance(person, MovingCrop) else 1
         with contextlib.closing(source.frames()) as frames:
-            tracked = track_faces(frames, self._detector, rule, "pass", what=driver.name, window=1, every=every)
+            tracked = track_faces(frames, self._detector, rule, "pass", what=driver.name, window=window, every=every)
             for i, (_, face) in enumerate(tracked):
                 run.advance("find face", i, source.n_frames)
                 person.add(face)
@@ -301,13 +271,21 @@ def _box(face: Face) -> tuple[float, float, float, float]:
     return x1, y1, x2, y2
 
 
-def _warn_of(person: PersonCrop, what: str, run: Run) -> None:
+def _settled(person: PersonCrop | MovingCrop, size: tuple[int, int], what: str) -> Crop | MovingCrop:
+    """The crop when all frames are seen. Raises FaceError if none showed a face."""
+    if isinstance(person, PersonCrop):
+        return person.crop(size, what)
+    person.check(what)
+    return person
+
+
+def _warn_of(person: PersonCrop | MovingCrop, what: str, run: Run) -> None:
     if person.first:
         run.warn(f"{what} shows no face before frame {person.first}, which is taken as the reference.")
-    if person.strayed:
+    if isinstance(person, PersonCrop) and person.strayed:
         run.warn(
             f"In {person.strayed} of {person.seen} frames of {what} the face is far from where it began (a cut, "
-            "another person, or a long way): it is outside the crop. Cut the video, or give driver_crop_box."
+            "another person, or a long way): it is outside the crop. Cut the video, or give driver_crop=smooth."
         )
 
 
