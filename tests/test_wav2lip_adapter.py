@@ -24,7 +24,7 @@ from thg_zoo.adapters.wav2lip import adapter as adapter_module
 from thg_zoo.adapters.wav2lip.adapter import Wav2LipAdapter
 from thg_zoo.adapters.wav2lip.box_cache import read_faces, write_faces
 from thg_zoo.adapters.wav2lip.boxes import place_boxes
-from thg_zoo.adapters.wav2lip.detection import Looks, Published, Reduced, find_faces
+from thg_zoo.adapters.wav2lip.detection import Looks, Published, find_faces
 from thg_zoo.adapters.wav2lip.mask import blend_face, mouth_mask
 from thg_zoo.adapters.wav2lip.networks import Generator
 from thg_zoo.adapters.wav2lip.options import Wav2LipOptions
@@ -34,6 +34,7 @@ from thg_zoo.audio.mel import wav2lip_mel
 from thg_zoo.cli.main import _main
 from thg_zoo.errors import CheckpointError, DeviceError, FaceError, MediaError, OptionError
 from thg_zoo.faces.detector import Face, Picture
+from thg_zoo.faces.reduced import Reduced
 from thg_zoo.faces.s3fd import S3fdNetwork
 from thg_zoo.inputs import Clip
 from thg_zoo.media.audio import Audio

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from thg_zoo.audio.framing import centred_frames
+from thg_zoo.audio.framing import Ends, centred_frames
 
 WAV2LIP_RATE = 16_000
 WAV2LIP_COLUMNS_PER_SECOND = 80
@@ -26,9 +26,25 @@ def wav2lip_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def wav2lip_mel_blocks(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
     """`wav2lip_mel` of a signal that arrives in blocks: its columns [80, k] in order, the very same values."""
+    return _mel_blocks(blocks, "reflected")
+
+
+def sadtalker_mel(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The spectrogram that SadTalker listens to (github.com/OpenTalker/SadTalker): Wav2Lip's definition in a librosa
+    (0.9 or later) that takes what lies beyond the ends for zeros. See `wav2lip_mel`; any length is accepted.
+    """
+    return np.concatenate(list(sadtalker_mel_blocks([samples])), axis=1)
+
+
+def sadtalker_mel_blocks(blocks: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+    """`sadtalker_mel` of a signal that arrives in blocks: its columns [80, k] in order, the very same values."""
+    return _mel_blocks(blocks, "zero")
+
+
+def _mel_blocks(blocks: Iterable[NDArray[np.float32]], ends: Ends) -> Iterator[NDArray[np.float32]]:
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(800) / 800)
     bank = slaney_filter_bank(WAV2LIP_RATE, n_fft=800, bands=80, low=55.0, high=7600.0)
-    for frames in centred_frames(_pre_emphasised(blocks, 0.97), size=800, hop=200):
+    for frames in centred_frames(_pre_emphasised(blocks, 0.97), size=800, hop=200, ends=ends):
         magnitude = np.abs(np.fft.rfft(frames * window))
         # 20 dB reference, 100 dB range mapped to -4..4; the floor keeps the logarithm of silence finite.
         level = 1.6 * np.log10(np.maximum(1e-5, magnitude @ bank.T)) + 2.4

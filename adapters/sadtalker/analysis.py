@@ -1,0 +1,112 @@
+"""What is read from faces: the picture that is animated and its coefficients, and those of reference videos."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thg_zoo.adapters.sadtalker.alignment import align
+from thg_zoo.adapters.sadtalker.crop import Cut, Preprocess, cut_picture, moved_points, plan_cut
+from thg_zoo.adapters.sadtalker.landmarks import LandmarkSearch
+from thg_zoo.adapters.sadtalker.points import Points
+from thg_zoo.adapters.sadtalker.reconstruction import Reconstruction, driving_coefficients
+from thg_zoo.faces.detector import Picture
+from thg_zoo.inputs import Source
+from thg_zoo.run import Run
+from thg_zoo.timing import resample_index
+
+# Frames of a reference video that are read at once.
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class FaceReader:
+    """Finds faces and measures them.
+
+    preprocess: where pictures are cut; size: side of what is cut; face: which one, see `LandmarkSearch.find`.
+    """
+
+    search: LandmarkSearch
+    network: Reconstruction
+    device: torch.device
+    preprocess: Preprocess
+    size: int
+    face: str
+
+    def read_picture(self, photo: Picture, what: str, run: Run) -> tuple[Cut, Tensor, Tensor]:
+        """Where the photo uint8 [H, W, 3] is cut, what is cut `[1, 3, S, S]` in 0..1, and its coefficients `[1, 73]`.
+
+        Raises FaceError where no face is found, OptionError for a wrong choice of the face.
+        """
+        cut, near = self._plan(photo, what)
+        picture = cut_picture(photo, cut, self.size)
+        coefficients = self._measured([picture], self._found([picture], near, None, what, run))
+        return cut, self._normalised([picture]), coefficients
+
+    def read_video(self, video: Source, fps: Fraction, n_frames: int, run: Run) -> Tensor:
+        """Coefficients `[k, 73]` of the first `n_frames` frames of a reference video at `fps`, or of all it has.
+
+        As published, all frames are cut where the first one is, and one without a face keeps the points before it.
+        """
+        read: list[Tensor] = []
+        held: Points | None = None
+        with contextlib.closing(video.frames()) as frames:
+            shown = itertools.islice(_resampled(frames, video.fps or fps, fps), n_frames)
+            first = next(shown)
+            cut, near = self._plan(first, video.name)
+            pictures = (cut_picture(frame, cut, self.size) for frame in itertools.chain([first], shown))
+            while batch := list(itertools.islice(pictures, _BATCH)):
+                found = self._found(batch, near, held, video.name, run)
+                held = found[-1]
+                read.append(self._measured(batch, found))
+                run.advance("read reference", sum(map(len, read)), n_frames)
+        return torch.cat(read)
+
+    def _plan(self, photo: Picture, what: str) -> tuple[Cut, Points | None]:
+        """The cut, and where the points of the face should be in it; None where the whole photo is taken."""
+        size = photo.shape[1], photo.shape[0]
+        if self.preprocess == "resize":
+            return plan_cut(None, size, "resize", what), None
+        points = self.search.find(photo, self.face, what)
+        cut = plan_cut(points, size, self.preprocess, what)
+        return cut, moved_points(points, cut, self.size)
+
+    def _found(
+        self, pictures: list[Picture], near: Points | None, held: Points | None, what: str, run: Run
+    ) -> list[Points | None]:
+        """The points of the face in each of the cut pictures; `held`, those before, where it is not found again."""
+        found = []
+        for points in self.search.find_again(pictures, near):
+            held = held if points is None else points
+            found.append(held)
+        if any(points is None for points in found):
+            run.warn(
+                f"The face in {what} is not found again within the crop: as published, one that fills it is assumed."
+            )
+        return found
+
+    def _measured(self, pictures: list[Picture], found: Sequence[Points | None]) -> Tensor:
+        aligned = [align(picture, points) for picture, points in zip(pictures, found, strict=True)]
+        places = torch.from_numpy(np.stack([alignment.params[2:] for alignment in aligned])).to(self.device)
+        full = self.network(self._normalised([alignment.picture for alignment in aligned]))
+        return driving_coefficients(full, places)
+
+    def _normalised(self, pictures: list[Picture]) -> Tensor:
+        """uint8 [h, w, 3] each, to `[B, 3, h, w]` in 0..1."""
+        return torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2).float().div_(255)
+
+
+def _resampled(frames: Iterator[Picture], rate: Fraction, fps: Fraction) -> Iterator[Picture]:
+    """The frame on screen at the beginning of each frame at `fps`."""
+    wanted = 0
+    for i, frame in enumerate(frames):
+        while resample_index(wanted, fps, rate) == i:
+            yield frame
+            wanted += 1
