@@ -1,9 +1,11 @@
-"""Progress of a run on the terminal: stage, frames, frames per second, time left."""
+"""Progress on the terminal: of a run by stage, of many jobs by job; frames per second, time left."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -36,5 +38,32 @@ def progress_display(quiet: bool) -> Iterator[ProgressCallback | None]:
             speed = bars.tasks[task].speed
             rate = f"{speed:.0f} fps" if speed and state.stage == "render" else ""
             bars.update(task, completed=state.done, total=state.total, rate=rate)
+
+        yield show
+
+
+@contextlib.contextmanager
+def jobs_display() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """A callback for the events of `thg_zoo.jobs.run_jobs` that draws one bar: jobs done, failed, left, frames/s."""
+    columns = (TextColumn("jobs"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn(compact=True))
+    terminal = console.err()
+    with Progress(*columns, console=terminal, transient=True, disable=not terminal.is_terminal) as bars:
+        task = bars.add_task("starting workers")
+        counts = {"done": 0, "failed": 0, "left": 0, "frames": 0}
+        begin = time.monotonic()
+
+        def show(event: dict[str, Any]) -> None:
+            if event["event"] == "start":
+                counts.update({name: event[name] for name in ("done", "failed", "left")})
+            elif event["event"] == "job":
+                counts[event["status"]] += 1
+                counts["left"] -= 1
+                counts["frames"] += int(event["value"].get("frames", 0))
+            else:
+                return
+            rate = counts["frames"] / max(time.monotonic() - begin, 1e-3)
+            text = f"{counts['done']} done, {counts['failed']} failed, {counts['left']} left, {rate:.0f} frames/s"
+            total = counts["done"] + counts["failed"] + counts["left"]
+            bars.update(task, completed=total - counts["left"], total=total, description=text)
 
         yield show
