@@ -1,1 +1,1 @@
-"""Measures of talking-head videos; definitions and directions are in docs/metrics.md."""
+"""Measures of talking videos, with and without a reference. docs/metrics.md defines them."""

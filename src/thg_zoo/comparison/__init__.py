@@ -1,0 +1,1 @@
+"""One source and one driver through several models: results side by side, measured, and reported."""

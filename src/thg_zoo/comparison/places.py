@@ -1,0 +1,85 @@
+"""Where a comparison is written: the grid under the name asked for, all the rest in a folder beside it."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from thg_zoo.errors import OutputError
+from thg_zoo.media.outputs import (
+    OutputKind,
+    check_output,
+    failed_write,
+    move_into_place,
+    remove,
+    temporary_beside,
+)
+
+MODELS, SHEET, REPORT, JSON, CSV = "models", "contact-sheet.png", "report.html", "results.json", "results.csv"
+
+
+@dataclass(frozen=True)
+class Places:
+    """grid: the video; folder: the rest; work: where both are made until they are complete."""
+
+    grid: Path
+    folder: Path
+    work: Path
+    overwrite: bool
+
+    @property
+    def models(self) -> Path:
+        """Where the models' own videos are made."""
+        return self.work / MODELS
+
+    @property
+    def working_grid(self) -> Path:
+        """Where the grid is made."""
+        return self.work / f"grid{self.grid.suffix}"
+
+    def finish(self) -> None:
+        """Put everything into its place. Raises OutputError."""
+        _check_folder(self.folder, self.overwrite)
+        move_into_place(self.working_grid, self.grid, self.overwrite)
+        aside = temporary_beside(self.folder, "")
+        try:
+            if self.folder.exists():
+                self.folder.rename(aside)
+            self.work.rename(self.folder)
+        except OSError as error:
+            raise failed_write(self.folder, error) from error
+        remove(aside)
+
+    def discard(self) -> None:
+        """Remove what is not finished. Harmless afterwards."""
+        remove(self.work)
+
+
+def claim(output: str | Path | None, overwrite: bool) -> Places:
+    """The places of a new comparison, checked before any work. Raises OutputError."""
+    if output is None:
+        output = Path(tempfile.mkdtemp(prefix="thg-zoo-")) / "comparison.mp4"
+    grid = Path(output)
+    if check_output(grid, overwrite) is OutputKind.PNG_FOLDER:
+        raise OutputError(f"{grid} has no suffix.", "A comparison is a video: name it, for instance, compare.mp4.")
+    folder = grid.with_suffix("")
+    _check_folder(folder, overwrite)
+    work = temporary_beside(folder, "")
+    try:
+        (work / MODELS).mkdir(parents=True)
+    except OSError as error:
+        raise failed_write(work, error) from error
+    return Places(grid, folder, work, overwrite)
+
+
+def _check_folder(folder: Path, overwrite: bool) -> None:
+    """Only the folder of an earlier comparison is replaced, and only when that is asked for."""
+    if not folder.exists():
+        return
+    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / JSON).is_file()):
+        raise OutputError(f"{folder} is in the way of the results: it is something else.", "Choose another name.")
+    if not overwrite:
+        raise OutputError(
+            f"The folder {folder} exists already.", "Choose another name, or allow overwriting (--overwrite)."
+        )
