@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TESTS_READY := $(VENV)/.tests-ready
 # The package as it is installed, with the folders that pyproject.toml maps into it: mypy reads no such mapping.
 TYPED := build/typed
 
@@ -12,10 +13,10 @@ demo: $(READY)
 	mkdir -p outputs
 	$(BIN)/thg-zoo run warp demo/examples/astronaut.png demo/examples/speech.wav -o outputs/demo.mp4 --overwrite --report outputs/demo.json
 
-test: $(READY)
+test: $(TESTS_READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
-lint: $(READY)
+lint: $(TESTS_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	rm -rf $(TYPED) && mkdir -p $(TYPED)
@@ -28,5 +29,9 @@ clean:
 # Installed again only when what is to be installed has changed; an interrupted installation is repeated.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(TESTS_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@

@@ -30,13 +30,22 @@ QUICK: dict[str, dict[str, Any]] = {
     "dagan": _SMALL,
     "facevid2vid": _SMALL,
     "mcnet": {"crop": "none", "driver_crop": "none"},
+    "sadtalker": {"size": "128"},
 }
 # Models whose frames take seconds: their driving video has so many.
-FEW = {"fomm": 2, "dagan": 2, "mcnet": 2, "facevid2vid": 2}
+FEW = {"fomm": 2, "dagan": 2, "mcnet": 2, "facevid2vid": 2, "liveportrait": 2}
 # Models that are covered with `-m slow` alone.
-SLOW = {"dagan", "mcnet", "facevid2vid"}
+SLOW = {"dagan", "mcnet", "facevid2vid", "sadtalker", "liveportrait"}
 # Grey levels by which frames of different batch sizes may differ: matrix products round by shape.
-ROUNDING: dict[str, int] = {"wav2lip": 1, "fomm": 1, "dagan": 1, "mcnet": 1, "facevid2vid": 1}
+ROUNDING: dict[str, int] = {
+    "wav2lip": 1,
+    "fomm": 1,
+    "dagan": 1,
+    "mcnet": 1,
+    "facevid2vid": 1,
+    "sadtalker": 1,
+    "liveportrait": 1,
+}
 
 # One variant of each card: the others are the same networks with other weights.
 NAMES = [next(iter(spec.variants)) for spec in {model.spec.name: model.spec for model in list_models()}.values()]

@@ -20,13 +20,13 @@ PACKAGE = ROOT / "src" / "thg_zoo"
 LAYERS = [
     {"errors", "version"},
     {"timing", "options", "spec", "run", "background"},
-    {"media", "audio", "nn", "runtime", "provenance", "report", "keypoints"},
+    {"media", "audio", "nn", "runtime", "provenance", "report", "keypoints", "memory", "plots"},
     {"faces", "weights", "inputs", "motion"},
-    {"source_stream", "streaming", "animation", "adapter", "first_order"},
+    {"source_stream", "streaming", "animation", "adapter", "recording", "first_order"},
     {"adapters"},
     {"zoo", "configs"},
-    {"batch", "metrics", "bench"},
-    {"compare"},
+    {"jobs", "metrics", "bench"},
+    {"comparison"},
     {"demo"},
     {"cli", "__main__"},
 ]

@@ -19,15 +19,23 @@ from thg_zoo.zoo import describe, list_models, load
 if TYPE_CHECKING:
     from thg_zoo.adapter import Adapter, Portrait
     from thg_zoo.animation import Animation
+    from thg_zoo.comparison.comparing import compare
+    from thg_zoo.comparison.results import Comparison
     from thg_zoo.inputs import clip
+    from thg_zoo.jobs.batch import batch
+    from thg_zoo.keypoints.keyframes import Keyframes
 
 __all__ = [
     "Adapter",
     "Animation",
+    "Comparison",
+    "Keyframes",
     "Portrait",
     "ThgZooError",
     "__version__",
+    "batch",
     "clip",
+    "compare",
     "describe",
     "list_models",
     "load",
@@ -37,7 +45,11 @@ _LAZY = {
     "Adapter": "thg_zoo.adapter",
     "Portrait": "thg_zoo.adapter",
     "Animation": "thg_zoo.animation",
+    "batch": "thg_zoo.jobs.batch",
     "clip": "thg_zoo.inputs",
+    "compare": "thg_zoo.comparison.comparing",
+    "Comparison": "thg_zoo.comparison.results",
+    "Keyframes": "thg_zoo.keypoints.keyframes",
 }
 
 

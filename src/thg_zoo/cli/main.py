@@ -10,7 +10,7 @@ from typing import Annotated, cast
 
 import typer
 
-from thg_zoo.cli import console, doctor, info, licenses, listing, motion, run, weights
+from thg_zoo.cli import batch, bench, compare, console, demo, doctor, info, licenses, listing, motion, run, weights
 from thg_zoo.errors import ThgZooError
 from thg_zoo.version import __version__
 
@@ -27,7 +27,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("run")(run.run)
+app.command("batch")(batch.batch)
+app.command("compare")(compare.compare)
+app.command("bench")(bench.bench)
 app.command("motion")(motion.motion)
+app.command("demo")(demo.demo)
 app.command("list")(listing.list_)
 app.command("info")(info.info)
 app.command("doctor")(doctor.doctor)

@@ -1,1 +1,0 @@
-"""The same source and driver through several models, side by side, with one table."""
