@@ -24,7 +24,7 @@ from kill_runs import needs_proc, run_under_fire
 from thg_zoo.cli.main import _main
 from thg_zoo.errors import LicenceError, MediaError
 from thg_zoo.jobs import Job, Place, WorkerFactory, read_records
-from thg_zoo.jobs.animator import Animator, AnimatorSettings, clean
+from thg_zoo.jobs.animator import Animator, AnimatorSettings, clean, work_folder
 from thg_zoo.jobs.batch import state_folder
 from thg_zoo.jobs.engine import Finished, Message, Ready
 from thg_zoo.jobs.performing import perform
@@ -234,6 +234,23 @@ def test_unfinished_files_of_ended_processes_are_removed(tmp_path: Path) -> None
         (tmp_path / "work" / name).mkdir(parents=True)
     clean(tmp_path / "work")
     assert {p.name for p in (tmp_path / "work").iterdir()} == {f"{host}-{os.getpid()}", "elsewhere-1"}
+
+
+def test_a_work_folder_that_vanishes_meanwhile_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, made, mkdir = AnimatorSettings(str(tmp_path)), [], Path.mkdir
+
+    def meddled(path: Path, *arguments: Any, **named: Any) -> None:
+        mkdir(path, *arguments, **named)
+        made.append(path)
+        if len(made) == 1:  # what a worker that leaves does between a parent's making and its child's
+            path.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", meddled)
+    worker = Animator(settings, Place("here", "cpu", 1))
+    monkeypatch.undo()
+    assert len({path.name for path in made}) < len(made)
+    assert [p.name for p in work_folder(str(tmp_path)).iterdir()] == [f"{socket.gethostname()}-{os.getpid()}"]
+    del worker
 
 
 def test_a_model_that_cannot_be_loaded_is_tried_once(inputs: Path, tmp_path: Path) -> None:

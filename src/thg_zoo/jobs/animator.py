@@ -141,8 +141,11 @@ def _own_folder(work: Path) -> Path:
     """A folder of this process alone."""
     clean(work)
     own = work / f"{socket.gethostname()}-{os.getpid()}"
-    own.mkdir(parents=True, exist_ok=True)
-    return own
+    while True:
+        # A worker that leaves or cleans up may take the empty work folder away just now.
+        with contextlib.suppress(FileNotFoundError):
+            own.mkdir(parents=True, exist_ok=True)
+            return own
 
 
 def _leave(own: Path) -> None:
