@@ -201,6 +201,31 @@ def test_unwritable_folders_are_refused(files: Files, target: Path, capsys: pyte
     assert "permission" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("model", "source", "driver", "says"),
+    [
+        ("liveportrait", "face.png", "speech.wav", "sadtalker"),
+        ("wav2lip", "face.png", "face.png", "is of kind image"),
+        ("sadtalker", "speech.wav", "speech.wav", "has to show a face"),
+    ],
+)
+def test_inputs_of_the_wrong_kind_are_refused_before_weights_are_fetched(
+    files: Files,
+    target: Path,
+    model: str,
+    source: str,
+    driver: str,
+    says: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr("thg_zoo.cli.run.load", lambda name, **_: fetched.append(name))
+    assert _main(["run", model, str(files[source]), str(files[driver]), "-o", str(target), "--accept-license"]) == 3
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert not fetched
+
+
 @pytest.mark.parametrize("stem", ["two words", "日本語-ñ", "-dash", "new\nline", "%03d", "a:b", 'it\'s "so"'])
 def test_names_of_every_kind(files: Files, target: Path, stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = target.parent

@@ -70,12 +70,15 @@ def run(
     # Heavy imports come now: everything that can be refused without them has been.
     from thg_zoo.allocation import keep_freed_memory
     from thg_zoo.cli.progress import progress_display
-    from thg_zoo.inputs import frame_folder
+    from thg_zoo.inputs import frame_folder, open_driver, open_source
     from thg_zoo.media.outputs import check_output
 
     target = output or _default_output(source, driver, model)
     check_output(target, overwrite)
     moved_by = driver if driver is None or driver_fps is None else frame_folder(driver, driver_fps)
+    # Weights may be large: inputs that the model does not take are refused before anything is fetched.
+    shown = open_source(source, described.spec.sources)
+    open_driver(moved_by, described.spec.drivers, drive_by)
     keep_freed_memory()
     loaded = load(
         model,
@@ -89,7 +92,7 @@ def run(
     if not quiet:
         _say_where(loaded)
     with progress_display(quiet) as progress:
-        animation = loaded.animate(source, moved_by, drive_by=drive_by, seed=seed, progress=progress, **given)
+        animation = loaded.animate(shown, moved_by, drive_by=drive_by, seed=seed, progress=progress, **given)
         animation.save(target, overwrite=overwrite, report=report)
     if not quiet:
         _say_result(animation)
