@@ -79,9 +79,11 @@ class DenseMotion2d(nn.Module):
         motions = affine_motions(kp_source, kp_driving, source.appearance.shape[2:])
         candidates = sample_candidates(source.appearance, motions, align_corners=self.align_corners)
         features = self.hourglass(evidence(source, candidates, kp_source.value, kp_driving.value))
-        mask = torch.softmax(self.mask(features), dim=1)
-        still = coordinate_grid(mask.shape[2:], mask)
-        flow = mask[:, 0, ..., None] * still + torch.einsum("bkhw,bkhwc->bhwc", mask[:, 1:], motions)
+        # In bfloat16 a flow would be a sixteenth of a sample off: it stays in float32 where networks do not.
+        mask = torch.softmax(self.mask(features).to(motions.dtype), dim=1)
+        with torch.autocast(mask.device.type, enabled=False):
+            still = coordinate_grid(mask.shape[2:], mask)
+            flow = mask[:, 0, ..., None] * still + torch.einsum("bkhw,bkhwc->bhwc", mask[:, 1:], motions)
         return Motion(flow, torch.sigmoid(self.occlusion(features)))
 
 
@@ -137,7 +139,7 @@ class DenseMotion3d(nn.Module):
         shift = kp_source - kp_driving
         candidates = sample_translated(source.appearance, shift)
         features = self.hourglass(evidence(source, candidates, kp_source, kp_driving))
-        # In bfloat16 a flow would be a sixteenth of a sample off: it stays in float32 where networks do not.
+        # In float32 for the same reason as in 2-D.
         mask = torch.softmax(self.mask(features).to(shift.dtype), dim=1)
         if self.mask_floor:
             mask = mask.masked_fill(mask < self.mask_floor, 0)
