@@ -18,10 +18,10 @@ from thg_zoo.errors import UsageError
 from thg_zoo.faces.detector import Face
 from thg_zoo.media.image import read_image
 from thg_zoo.metrics import fidelity, landmarks, mouth, seam, sharpness
-from thg_zoo.metrics.alignment import Resampler, at_rate
 from thg_zoo.metrics.catalogue import METRICS, check_names
 from thg_zoo.metrics.identity import Identity, aligned
 from thg_zoo.metrics.meter import Batch, Meter, Skip
+from thg_zoo.timing import Resampler, at_rate
 
 Picture = NDArray[np.uint8]
 EYES_AND_MOUTH = np.array([[40, 50], [80, 50], [60, 70], [45, 90], [75, 90]], np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -20,7 +20,7 @@ from thg_zoo.adapters.sadtalker.reconstruction import Reconstruction, driving_co
 from thg_zoo.faces.detector import Picture
 from thg_zoo.inputs import Source
 from thg_zoo.run import Run
-from thg_zoo.timing import resample_index
+from thg_zoo.timing import at_rate
 
 # Frames of a reference video that are read at once.
 _BATCH = 16
@@ -58,7 +58,7 @@ class FaceReader:
         read: list[Tensor] = []
         held: Points | None = None
         with contextlib.closing(video.frames()) as frames:
-            shown = itertools.islice(_resampled(frames, video.fps or fps, fps), n_frames)
+            shown = itertools.islice(at_rate(frames, video.fps or fps, fps), n_frames)
             first = next(shown)
             cut, near = self._plan(first, video.name)
             pictures = (cut_picture(frame, cut, self.size) for frame in itertools.chain([first], shown))
@@ -101,12 +101,3 @@ class FaceReader:
     def _normalised(self, pictures: list[Picture]) -> Tensor:
         """uint8 [h, w, 3] each, to `[B, 3, h, w]` in 0..1."""
         return torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2).float().div_(255)
-
-
-def _resampled(frames: Iterator[Picture], rate: Fraction, fps: Fraction) -> Iterator[Picture]:
-    """The frame on screen at the beginning of each frame at `fps`."""
-    wanted = 0
-    for i, frame in enumerate(frames):
-        while resample_index(wanted, fps, rate) == i:
-            yield frame
-            wanted += 1

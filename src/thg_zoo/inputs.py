@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     SourceLike: TypeAlias = "str | Path | Image | NDArray[Any] | torch.Tensor | Clip | Source"
     DriverLike: TypeAlias = (
         "str | Path | Image | NDArray[Any] | torch.Tensor | Clip | FrameFolder | Audio | tuple[NDArray[Any], int]"
-        " | Keyframes | None"
+        " | Keyframes | Driver | None"
     )
 
 Frame: TypeAlias = NDArray[np.uint8]
@@ -210,6 +210,7 @@ def open_driver(
     driver: DriverLike, kinds: Sequence[str], drive_by: str = "auto", limits: Limits | None = None
 ) -> Driver:
     """A driver from a path, array with its rate, picture, clip, motion file or keyframes; None: by its options alone.
+    One that is open already is only checked.
 
     A video drives by its pictures where the model accepts that, else by its sound; `drive_by` = audio or
     video settles it. Raises MediaError if it cannot be read or is of no accepted kind.
@@ -232,6 +233,8 @@ def _models_for(kind: str) -> str:
 
 
 def _open_any(driver: DriverLike, kinds: Sequence[str], limits: Limits) -> Driver:
+    if isinstance(driver, Driver):
+        return driver
     if driver is None:
         if "edit" not in kinds:
             raise UsageError("This model needs a driver.", f"It takes {' or '.join(kinds)}.")

@@ -20,7 +20,7 @@ from torch import Tensor
 from thg_zoo.errors import MediaError
 from thg_zoo.inputs import Frame, Source
 from thg_zoo.run import Run
-from thg_zoo.timing import extended_index, resample_index
+from thg_zoo.timing import at_rate, extended_index, resample_index
 
 if TYPE_CHECKING:
     from thg_zoo.adapter import Portrait
@@ -107,11 +107,7 @@ class _VideoOrder:
         """The frame on screen at the beginning of each output frame."""
         own = self._source.fps or fps
         with contextlib.closing(self._extended()) as frames:
-            i = 0
-            for position, item in enumerate(frames):
-                while resample_index(i, fps, own) == position:
-                    yield item
-                    i += 1
+            yield from at_rate(frames, own, fps)
 
     def _extended(self) -> Generator[tuple[Frame, Any]]:
         """The video's own frames in order, then on by the rule."""

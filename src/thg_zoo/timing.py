@@ -7,7 +7,11 @@ with sound is computed here in rational numbers, so that nothing drifts however 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import TypeVar
+
+T = TypeVar("T")
 
 EXTENSION_RULES = ("loop", "ping-pong", "hold", "cut")
 
@@ -43,6 +47,31 @@ def frame_at(time: Fraction, fps: Fraction) -> int:
 def resample_index(i: int, fps_out: Fraction, fps_in: Fraction) -> int:
     """The input frame on screen when output frame `i` begins."""
     return frame_at(Fraction(i) / fps_out, fps_in)
+
+
+class Resampler:
+    """How often each frame of a video at `fps` is shown at the rate `wanted`: ask once per frame, in order."""
+
+    def __init__(self, fps: Fraction, wanted: Fraction) -> None:
+        self._fps, self._wanted = fps, wanted
+        self._index, self._done = 0, 0
+
+    def shown(self) -> int:
+        """0 where the frame is left out. Output frame i is the one on screen at i / wanted seconds."""
+        times = 0
+        while resample_index(self._done, self._wanted, self._fps) == self._index:
+            times += 1
+            self._done += 1
+        self._index += 1
+        return times
+
+
+def at_rate(frames: Iterable[T], fps: Fraction, wanted: Fraction) -> Iterator[T]:
+    """The frames of a video at `fps` as they are on screen at 0, 1 / wanted, 2 / wanted, ... seconds, to its end."""
+    rule = Resampler(fps, wanted)
+    for frame in frames:
+        for _ in range(rule.shown()):
+            yield frame
 
 
 def extended_index(i: int, n: int, rule: str) -> int:

@@ -14,7 +14,9 @@ Weights: TypeAlias = Annotated[
     str | None, typer.Option(help="Folder or file with the published weights, or `random`. Default: from the hub.")
 ]
 Device: TypeAlias = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]
+Precision: TypeAlias = Annotated[str, typer.Option(help="float32 (published), bfloat16 or float16.")]
 BatchSize: TypeAlias = Annotated[int | None, typer.Option(help="Frames at once. Default: what suits the device.")]
+Seed: TypeAlias = Annotated[int, typer.Option(help="Fixes everything random.", min=0)]
 DriverFps: TypeAlias = Annotated[
     str | None, typer.Option(help="Frames per second of a driver that is a folder of pictures. Default: 25.")
 ]

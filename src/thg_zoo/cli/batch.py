@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Quiet, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Precision, Quiet, Seed, Weights
 from thg_zoo.errors import BatchError, Cancelled, ManifestError, UsageError, nearest
 from thg_zoo.options import parse_pairs
 
@@ -54,9 +54,9 @@ def batch(
     drive_by: Annotated[str, typer.Option(help="What of a driving video counts: see `thg-zoo run`.")] = "auto",
     weights: Weights = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="float32 (published), bfloat16 or float16.")] = "float32",
+    precision: Precision = "float32",
     batch_size: BatchSize = None,
-    seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
+    seed: Seed = 0,
     accept_license: AcceptLicense = False,
     json_events: Annotated[
         bool, typer.Option("--json", help="Write what happens to standard output, one JSON object per line.")

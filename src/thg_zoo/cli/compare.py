@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Pairs, Quiet, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Pairs, Precision, Quiet, Seed, Weights
 from thg_zoo.errors import Cancelled, UsageError, nearest
 from thg_zoo.metrics.catalogue import METRICS, check_names
 from thg_zoo.options import parse_pairs
@@ -50,9 +50,9 @@ def compare(
     ] = None,
     weights: Weights = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="float32 (published), bfloat16 or float16.")] = "float32",
+    precision: Precision = "float32",
     batch_size: BatchSize = None,
-    seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
+    seed: Seed = 0,
     warm: Annotated[bool, typer.Option("--warm", help="Run every model twice, to time it warm as well.")] = False,
     manifest: Annotated[
         str | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, DriverFps, Pairs, Quiet, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, DriverFps, Pairs, Precision, Quiet, Seed, Weights
 from thg_zoo.errors import UsageError
 from thg_zoo.options import parse_pairs, read_options_file
 from thg_zoo.zoo import describe, load
@@ -47,9 +47,9 @@ def run(
     ] = "auto",
     driver_fps: DriverFps = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="float32 (published), bfloat16 or float16.")] = "float32",
+    precision: Precision = "float32",
     batch_size: BatchSize = None,
-    seed: Annotated[int, typer.Option(help="Fixes everything random.", min=0)] = 0,
+    seed: Seed = 0,
     report: Annotated[str | None, typer.Option(help="Write a JSON report of the run here.", metavar="FILE")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
     accept_license: AcceptLicense = False,
@@ -75,10 +75,10 @@ def run(
 
     target = output or _default_output(source, driver, model)
     check_output(target, overwrite)
-    moved_by = driver if driver is None or driver_fps is None else frame_folder(driver, driver_fps)
+    named = driver if driver is None or driver_fps is None else frame_folder(driver, driver_fps)
     # Weights may be large: inputs that the model does not take are refused before anything is fetched.
     shown = open_source(source, described.spec.sources)
-    open_driver(moved_by, described.spec.drivers, drive_by)
+    moved_by = open_driver(named, described.spec.drivers, drive_by)
     keep_freed_memory()
     loaded = load(
         model,

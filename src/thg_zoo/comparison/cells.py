@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from thg_zoo.comparison.lettering import BRIGHT, DIM, PANEL, WARNING, notice
 from thg_zoo.comparison.results import Row
 from thg_zoo.inputs import Driver, Source
-from thg_zoo.metrics.alignment import at_rate
+from thg_zoo.timing import at_rate
 
 Picture: TypeAlias = NDArray[np.uint8]
 Size: TypeAlias = tuple[int, int]

@@ -19,13 +19,13 @@ from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.track import track_faces
 from thg_zoo.inputs import Source, open_source
 from thg_zoo.media.audio import Audio
-from thg_zoo.metrics.alignment import at_rate
 from thg_zoo.metrics.catalogue import METRICS, check_names
 from thg_zoo.metrics.choosing import Material, build_meters, same_shape
 from thg_zoo.metrics.meter import Batch, Frames, Meter, Skip
 from thg_zoo.metrics.mouth import MouthMeter
 from thg_zoo.run import CancelCheck, ProgressCallback, Run
 from thg_zoo.runtime import resolve_runtime
+from thg_zoo.timing import at_rate
 
 if TYPE_CHECKING:
     from thg_zoo.inputs import SourceLike
