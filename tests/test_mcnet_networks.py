@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from golden_cases import Case, Outputs, check, enlarged, folded, parametrize, recorded
@@ -27,15 +28,19 @@ def memory(case: Case, inputs: dict[str, Tensor]) -> Outputs:
     unit = case.fill(MemoryUnit(NUM_KP), prefix="mbUnit.")
     with recorded(unit, memory="styleconv") as seen:
         out = unit(inputs["feature"], inputs["keypoints"], inputs["noise"])
-    projected, query, _ = unit.project(inputs["feature"][:, 1::2])
-    key, value = unit.key_value(projected, seen["memory"])
+    odd = inputs["feature"][:, 1::2]
+    maps = F.linear(odd.flatten(2).mT, *unit._joined(odd.shape[1])).mT.unflatten(2, odd.shape[2:])
+    projected, query, _ = maps.chunk(3, dim=1)
+    query = F.relu(query)
+    key, value = unit.key_value(projected.mean((2, 3), keepdim=True), seen["memory"])
+    recalled = [unit.recall(*rows) for rows in zip(query.flatten(2).mT, key, value, strict=True)]
     return {
         "projected": projected,
         "memory": seen["memory"],
         "key": key.mT.reshape_as(seen["memory"]),
         "value": value.mT.reshape_as(seen["memory"]),
         "query": query,
-        "residual": unit.recall(query, key, value),
+        "residual": torch.stack(recalled).mT.reshape_as(query),
         "out": out,
     }
 

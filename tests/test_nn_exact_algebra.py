@@ -18,7 +18,7 @@ from thg_zoo.nn.spade import SpadeDecoder, SpadeResBlock
 from thg_zoo.nn.spade_joined import JoinedSpadeResBlock
 from thg_zoo.nn.spectral import SpectralConv2d, fold_spectral_norm
 from thg_zoo.nn.warp import sample_candidates, sample_translated, warp
-from thg_zoo.nn.winograd import WinogradConv, use_winograd
+from thg_zoo.nn.winograd import MixedWinogradConv, WinogradConv, use_winograd
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +105,16 @@ def test_winograd_convolution_of_a_volume(size):
     conv = nn.Conv3d(64, 72, 3, padding=1)
     x = torch.randn(2, 64, *size)
     assert relative_error(WinogradConv(conv)(x), conv(x)) < 3e-5
+
+
+@torch.inference_mode()
+def test_winograd_convolution_with_mixed_kernels():
+    kernels, bias = torch.randn(4, 12, 8, 3, 3), torch.randn(2, 12)
+    x, shares = torch.randn(2, 8, 9, 6), torch.rand(2, 4)
+    actual = MixedWinogradConv(kernels)(x, shares, bias)
+    for i, share in enumerate(shares):
+        expected = F.conv2d(x[i : i + 1], torch.tensordot(share, kernels, 1), bias[i], padding=1)
+        assert relative_error(actual[i : i + 1], expected) < 3e-5
 
 
 @torch.inference_mode()

@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thg_zoo.nn.attention import attend
+from thg_zoo.nn.attention import turns
 from thg_zoo.nn.instance_norm import instance_norm
+from thg_zoo.nn.winograd import MixedWinogradConv
 
 CHANNELS = 512
 SIZE = 32
@@ -119,11 +120,20 @@ class DynamicConv(nn.Module):
         self.weight = nn.Parameter(torch.randn(kernels, out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(kernels, out_channels))
         self.attention = KernelAttention(in_channels, kernels)
+        self.mixed: MixedWinogradConv | None = None
+
+    def use_fast_form(self) -> None:
+        """Minimal filtering; the kernels are held as it mixes them."""
+        self.mixed = MixedWinogradConv(self.weight.detach())
+        del self.weight
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """x `[B, C, h, w]` chooses the kernels, y `[B, C, h', w']` is convolved: `[B, out, h', w']`."""
         shares = self.attention(x)
         bias = shares @ self.bias
+        if self.mixed is not None:
+            fast: Tensor = self.mixed(y, shares, bias)
+            return fast
         return torch.cat(
             [
                 F.conv2d(picture[None], torch.tensordot(share, self.weight, 1), b, padding=1)
@@ -133,12 +143,11 @@ class DynamicConv(nn.Module):
 
 
 def _in_one(first: nn.Conv2d, second: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the one 1x1 convolution that two in a row amount to."""
+    """Matrix and bias of the one linear map of channels that two 1x1 convolutions in a row amount to."""
     assert first.bias is not None
     assert second.bias is not None
     matrix = second.weight[:, :, 0, 0]
-    weight = (matrix @ first.weight.flatten(1))[:, :, None, None]
-    return weight, matrix @ first.bias + second.bias
+    return matrix @ first.weight.flatten(1), matrix @ first.bias + second.bias
 
 
 class MemoryUnit(nn.Module):
@@ -165,41 +174,66 @@ class MemoryUnit(nn.Module):
 
     def forward(self, features: Tensor, keypoints: Tensor, noise: Tensor | None = None) -> Tensor:
         """keypoints `[1 or B, K, 2]` of the source; noise `[B, 1, 32, 32]` or None; to features of the same shape."""
+        odd = features[:, 1::2]
+        # A mean passes linear maps.
+        mean = self._projection(odd.shape[1])(odd.mean((2, 3), keepdim=True))
+        key, value = self.key_value(mean, self.modulated(mean, keypoints, noise))
         size = features.shape[-1]
-        projected, query, compared = self.project(features[:, 1::2])
-        key, value = self.key_value(projected, self.modulated(projected, keypoints, noise))
-        # The difference to what the memory recalls passes a linear layer: it is applied to both sides first, to the
-        # 1024 positions of the memory instead of all those of the features.
-        recalled = self.recall(query, key, value @ self.diff_conv.weight[:, :, 0, 0].mT)
-        repaired = F.relu(compared.sub_(recalled), inplace=True).add_(projected)
-        repaired = self.get_submodule(f"conv_{size}")(repaired)
+        repaired: Tensor = self.get_submodule(f"conv_{size}")(self.repaired(odd, key, value))
         norm = self.get_submodule(f"norm_{size}")
         assert isinstance(norm, nn.InstanceNorm2d)
         repaired = F.relu(instance_norm(repaired, norm.weight, norm.bias), inplace=True)
         return torch.stack([features[:, 0::2], repaired], dim=2).flatten(1, 2)
 
-    def project(self, odd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The projection f of the odd channels, the query, and `diff_conv(f)`: `[B, 512, w, w]` each.
-
-        The last two are linear in f before their activations, so that each is one convolution of the few odd channels.
+    def modulated(self, mean: Tensor, keypoints: Tensor, noise: Tensor | None) -> Tensor:
+        """The bank as a face whose projected features have this mean `[B, 512, 1, 1]` would fill it:
+        `[B, 512, 32, 32]`.
         """
-        first = self.get_submodule(f"feat_forward_proj_{odd.shape[-1]}")
-        assert isinstance(first, nn.Conv2d)
-        projected: Tensor = first(odd)
-        query, compared = (F.conv2d(odd, *_in_one(first, second)) for second in (self.query_conv, self.diff_conv))
-        return projected, F.relu(query, inplace=True), compared
-
-    def modulated(self, projected: Tensor, keypoints: Tensor, noise: Tensor | None) -> Tensor:
-        """The bank as this face would fill it: `[B, 512, 32, 32]`."""
-        code = torch.cat([projected.mean((2, 3)), keypoints.flatten(1).expand(len(projected), -1)], dim=1)
+        code = torch.cat([mean.flatten(1), keypoints.flatten(1).expand(len(mean), -1)], dim=1)
         memory: Tensor = self.styleconv(self.mb, self.style_route(code), noise)
         return memory
 
-    def key_value(self, projected: Tensor, memory: Tensor) -> list[Tensor]:
+    def key_value(self, mean: Tensor, memory: Tensor) -> list[Tensor]:
         """Keys and values of the memory's positions: `[B, 1024, 512]` each."""
-        both = F.relu(self.conv_kv(projected, memory), inplace=True)
+        both = F.relu(self.conv_kv(mean, memory), inplace=True)
         return list(both.flatten(2).mT.chunk(2, dim=2))
 
+    def repaired(self, odd: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """The odd channels `[B, C, w, w]`, projected and repaired by what the memory recalls: `[B, 512, w, w]`.
+
+        In turns of positions, so that of the wide maps between only the last is ever in memory. The difference to what
+        is recalled passes a linear layer: it is applied to both sides first, to the 1024 positions of the memory
+        instead of all those of the features.
+        """
+        of_difference = value @ self.diff_conv.weight[:, :, 0, 0].mT
+        weight, bias = self._joined(odd.shape[1])
+        rows = odd.flatten(2).mT
+        out = rows.new_empty(*rows.shape[:2], CHANNELS)
+        for positions, keys, values, result in zip(rows, key, of_difference, out, strict=True):
+            for some in turns(len(positions), len(keys)):
+                projected, query, compared = F.linear(positions[some], weight, bias).chunk(3, dim=1)
+                difference = compared - self.recall(F.relu(query), keys, values)
+                torch.add(F.relu(difference, inplace=True), projected, out=result[some])
+        return out.mT.unflatten(2, odd.shape[2:])
+
     def recall(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """What the memory holds at every position of the query `[B, 512, w, w]`: values by likeness of the keys."""
-        return attend(query.flatten(2).mT, key, value, scale=0.25).mT.reshape_as(query)
+        """What the memory holds for queries `[N, 512]`: values `[M, 512]` by likeness of the keys `[M, 512]`."""
+        return torch.softmax(query @ (0.25 * key.mT), dim=1) @ value
+
+    def _projection(self, width: int) -> nn.Conv2d:
+        """The 1x1 convolution of `width` odd channels to 512."""
+        size = next(size for size, whole in _SIZES_AND_WIDTHS if whole == width)
+        first = self.get_submodule(f"feat_forward_proj_{size}")
+        assert isinstance(first, nn.Conv2d)
+        return first
+
+    def _joined(self, width: int) -> tuple[Tensor, Tensor]:
+        """Weight `[3 x 512, width]` and bias of the projection f, of the query, and of `diff_conv(f)`.
+
+        The last two are linear in f before their activations, so that each is one map of the few odd channels.
+        """
+        first = self._projection(width)
+        assert first.bias is not None
+        maps = [_in_one(first, second) for second in (self.query_conv, self.diff_conv)]
+        weights, biases = zip((first.weight.flatten(1), first.bias), *maps, strict=True)
+        return torch.cat(weights), torch.cat(biases)

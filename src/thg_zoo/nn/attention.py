@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -9,16 +11,21 @@ from torch import Tensor
 _ENTRIES_AT_ONCE = 2**21
 
 
+def turns(queries: int, keys: int) -> Iterator[slice]:
+    """The queries in turns, so many at once that what is held of the map stays in a processor's cache."""
+    rows = max(1, _ENTRIES_AT_ONCE // keys)
+    for start in range(0, queries, rows):
+        yield slice(start, start + rows)
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, *, scale: float = 1.0) -> Tensor:
     """softmax(scale query key^T) value: `[B, N, d]`, `[B, M, d]`, `[B, M, C]` to `[B, N, C]`; any C.
 
     Queries are taken in turns; a fused kernel of the library would do it for d = C alone, and no faster.
     """
-    rows = max(1, _ENTRIES_AT_ONCE // key.shape[1])
     out = value.new_empty(len(value), query.shape[1], value.shape[2])
     for picture in range(len(value)):
         keys = key[picture].mT * scale
-        for start in range(0, query.shape[1], rows):
-            chunk = slice(start, start + rows)
+        for chunk in turns(query.shape[1], key.shape[1]):
             torch.matmul(torch.softmax(query[picture, chunk] @ keys, dim=1), value[picture], out=out[picture, chunk])
     return out

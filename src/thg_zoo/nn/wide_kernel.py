@@ -20,6 +20,8 @@ from torch import Tensor, nn
 _PAIRS = (0.4, 0.9, 1.8)
 _POINTS = [sign * p for p in _PAIRS for sign in (1.0, -1.0)]
 _TILE, _OUT, _TAPS = 7, 4, 4
+# Slices that the kernel reaches beyond a volume, before and behind.
+_BESIDE = 3
 
 
 class WideKernelConv3d(nn.Module):
@@ -55,10 +57,13 @@ class WideKernelConv3d(nn.Module):
 
     def _filter(self, x: Tensor, out: Tensor) -> None:
         """One volume x `[D, 4 R + 7, 4 T + 7, C]` into out `[D, 4 R, 4 T, O]`, one row of tiles after the other."""
+        depth, _, width, channels = x.shape
+        # Empty slices around, so that all taps along the depth are products of one shape into one contiguous result.
+        tiles = x.new_zeros(_TILE**2, depth + 2 * _BESIDE, (width - 3) // _OUT, channels)
         upper: Tensor | None = None
         for row in range(out.shape[1] // _OUT + 1):
-            tiles = _tiles(x[:, row * _OUT : row * _OUT + _TILE])
-            products = self._multiply(tiles)
+            _evaluate_tiles(x[:, row * _OUT : row * _OUT + _TILE], tiles[:, _BESIDE:-_BESIDE])
+            products = self._multiply(tiles, depth)
             # Of the two kernels beside each other the second sees the next tile.
             left, right = products[:, :, :-1], products[:, :, 1:]
             above, below = (left[..., i, 0, :] + right[..., i, 1, :] for i in range(2))
@@ -66,16 +71,12 @@ class WideKernelConv3d(nn.Module):
                 _interpolate_tiles(upper.add_(below), out[:, (row - 1) * _OUT : row * _OUT])
             upper = above
 
-    def _multiply(self, tiles: Tensor) -> Tensor:
-        """tiles `[49, D, T, C]` times the kernels, summed over the depth: `[49, D, T, 2, 2, O]`."""
-        points, depth, columns, _ = tiles.shape
-        products = tiles.new_zeros(points, depth, columns, self.kernel.shape[3])
-        for tap, kernel in enumerate(self.kernel):
-            shift = tap - 3
-            seen, made = slice(max(0, shift), depth + min(0, shift)), slice(max(0, -shift), depth + min(0, -shift))
-            if seen.start < seen.stop:
-                products[:, made].flatten(1, 2).baddbmm_(tiles[:, seen].flatten(1, 2), kernel)
-        return products.view(points, depth, columns, 2, 2, -1)
+    def _multiply(self, tiles: Tensor, depth: int) -> Tensor:
+        """tiles `[49, D + 6, T, C]` times the kernels, summed over the depth: `[49, D, T, 2, 2, O]`."""
+        products = torch.bmm(tiles[:, :depth].flatten(1, 2), self.kernel[0])
+        for tap, kernel in enumerate(self.kernel[1:], start=1):
+            products.baddbmm_(tiles[:, tap : tap + depth].flatten(1, 2), kernel)
+        return products.view(len(tiles), depth, tiles.shape[2], 2, 2, -1)
 
 
 def _kernel_at_points(weight: Tensor) -> Tensor:
@@ -92,14 +93,13 @@ def _kernel_at_points(weight: Tensor) -> Tensor:
     return at_points.flatten(4, 6).flatten(1, 2).to(weight.dtype).contiguous()
 
 
-def _tiles(x: Tensor) -> Tensor:
-    """A row of tiles x `[D, 7, 4 T + 3, C]` at all pairs of points: `[49, D, T, C]`."""
+def _evaluate_tiles(x: Tensor, out: Tensor) -> None:
+    """A row of tiles x `[D, 7, 4 T + 3, C]` at all pairs of points, out `[49, D, T, C]`."""
     depth, _, width, channels = x.shape
     by_row = x.new_empty(_TILE, depth, width, channels)
     _evaluate(x.transpose(0, 1), by_row)
-    tiles = x.new_empty(_TILE, _TILE, depth, (width - 3) // _OUT, channels)
+    tiles = out.unflatten(0, (_TILE, _TILE))
     _evaluate(by_row.unfold(2, _TILE, _OUT).permute(4, 0, 1, 2, 3), tiles.transpose(0, 1))
-    return tiles.flatten(0, 1)
 
 
 def _evaluate(d: Tensor, out: Tensor) -> None:

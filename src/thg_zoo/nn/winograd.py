@@ -17,6 +17,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from thg_zoo.nn.as_written import kept_as_written
+
 _A, _B = 0.7, 1.5
 _A2, _B2 = _A * _A, _B * _B
 _POINTS = (0.0, _A, -_A, _B, -_B)
@@ -43,41 +45,36 @@ _LEAST_CHANNELS = {2: 128, 3: 64}
 _MOST_WEIGHTS = 512 * 512
 
 
-class WinogradConv(nn.Module):
-    """What a convolution with a kernel of 3, stride 1 and zero padding 1 computes, for maps `[B, C, H, W]` and volumes
-    `[B, C, D, H, W]`. In a volume the minimal filtering is done per slice; slices are summed as they are multiplied.
+class MinimalFiltering(nn.Module):
+    """Convolves with kernels of 3, stride 1 and zero padding 1 that have been evaluated at the points.
+
+    In a volume the minimal filtering is done per slice; slices are summed as they are multiplied.
     """
 
-    kernel: Tensor
-    bias: Tensor
     evaluate: Tensor
     interpolate: Tensor
 
-    def __init__(self, conv: nn.Conv2d | nn.Conv3d) -> None:
+    def __init__(self, like: Tensor) -> None:
+        """`like` says the precision and the device."""
         super().__init__()
-        weight = conv.weight.detach()
-        self.register_buffer("kernel", _kernel_at_points(weight))
-        self.register_buffer("bias", weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach())
         for name, matrix in (("evaluate", _EVALUATE), ("interpolate", _INTERPOLATE)):
-            along = torch.tensor(matrix, dtype=torch.float64, device=weight.device)
-            self.register_buffer(name, torch.kron(along, along).to(weight.dtype))
+            along = torch.tensor(matrix, dtype=torch.float64, device=like.device)
+            self.register_buffer(name, torch.kron(along, along).to(like.dtype))
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.dim() == 4:
-            return self._convolve(x.unsqueeze(2)).squeeze(2)
-        return self._convolve(x)
+    def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        """Volumes `[B, C, D, H, W]` with a kernel `[1 or 3, 36, C, O]` to `[B, O, D, H, W]`.
 
-    def _convolve(self, x: Tensor) -> Tensor:
-        """Volumes `[B, C, D, H, W]` to `[B, O, D, H, W]`, channels last in memory."""
+        The result lies channels last.
+        """
         batch, _, depth, height, width = x.shape
         rows, columns = -(-height // _OUT), -(-width // _OUT)
-        padded = _padded(x.permute(0, 2, 3, 4, 1), rows, columns, len(self.kernel) // 2)
-        out = x.new_empty(batch, depth, rows * _OUT, columns * _OUT, len(self.bias))
+        padded = _padded(x.permute(0, 2, 3, 4, 1), rows, columns, len(kernel) // 2)
+        out = x.new_empty(batch, depth, rows * _OUT, columns * _OUT, len(bias))
         strips = -(-rows // self._rows_at_once(padded, out))
         for volume, result in zip(padded, out, strict=True):
             for i in range(strips):
                 start, stop = (rows * j // strips * _OUT for j in (i, i + 1))
-                self._strip(volume[:, start : stop + 2], result[:, start:stop])
+                self._strip(volume[:, start : stop + 2], kernel, bias, result[:, start:stop])
         return out[:, :, :height, :width].permute(0, 4, 1, 2, 3)
 
     def _rows_at_once(self, padded: Tensor, out: Tensor) -> int:
@@ -86,23 +83,66 @@ class WinogradConv(nn.Module):
         row_bytes = padded.element_size() * _TILE**2 * (out.shape[3] // _OUT) * wider
         return max(1, _STRIP_BYTES // row_bytes)
 
-    def _strip(self, x: Tensor, out: Tensor) -> None:
+    def _strip(self, x: Tensor, kernel: Tensor, bias: Tensor, out: Tensor) -> None:
         """Rows of tiles of one volume: x `[D', 4 R + 2, 4 T + 2, C]` into out `[D, 4 R, 4 T, O]`."""
         depth, height, width, outputs = out.shape
         deep, channels = len(x), x.shape[3]
         tiles = x.unfold(1, _TILE, _OUT).unfold(2, _TILE, _OUT).permute(4, 5, 0, 1, 2, 3)
         values = self.evaluate @ tiles.reshape(_TILE**2, -1)
-        products = self._multiply(values.view(_TILE**2, deep, -1, channels), depth)
+        products = self._multiply(values.view(_TILE**2, deep, -1, channels), kernel, depth)
         samples = self.interpolate @ products.view(_TILE**2, -1)
         pixels = samples.view(_OUT, _OUT, depth, height // _OUT, width // _OUT, outputs).permute(2, 3, 0, 4, 1, 5)
-        torch.add(pixels, self.bias, out=out.view(depth, height // _OUT, _OUT, width // _OUT, _OUT, outputs))
+        torch.add(pixels, bias, out=out.view(depth, height // _OUT, _OUT, width // _OUT, _OUT, outputs))
 
-    def _multiply(self, tiles: Tensor, depth: int) -> Tensor:
+    def _multiply(self, tiles: Tensor, kernel: Tensor, depth: int) -> Tensor:
         """tiles `[36, D', P, C]` times the kernel, summed over its slices: `[36, D P, O]`."""
-        products = torch.bmm(tiles[:, :depth].flatten(1, 2), self.kernel[0])
-        for offset, kernel in enumerate(self.kernel[1:], start=1):
-            products.baddbmm_(tiles[:, offset : offset + depth].flatten(1, 2), kernel)
+        products = torch.bmm(tiles[:, :depth].flatten(1, 2), kernel[0])
+        for offset, later in enumerate(kernel[1:], start=1):
+            products.baddbmm_(tiles[:, offset : offset + depth].flatten(1, 2), later)
         return products
+
+
+class WinogradConv(MinimalFiltering):
+    """What a convolution with a kernel of 3, stride 1 and zero padding 1 computes, for maps `[B, C, H, W]` and volumes
+    `[B, C, D, H, W]`.
+    """
+
+    kernel: Tensor
+    bias: Tensor
+
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d) -> None:
+        weight = conv.weight.detach()
+        super().__init__(weight)
+        self.register_buffer("kernel", _kernel_at_points(weight))
+        self.register_buffer("bias", weight.new_zeros(len(weight)) if conv.bias is None else conv.bias.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dim() == 4:
+            return self.convolve(x.unsqueeze(2), self.kernel, self.bias).squeeze(2)
+        return self.convolve(x, self.kernel, self.bias)
+
+
+class MixedWinogradConv(MinimalFiltering):
+    """3x3 convolutions of maps by kernels that are mixed from several `[K, O, C, 3, 3]` for every picture."""
+
+    taps: Tensor
+    at_points: Tensor
+
+    def __init__(self, kernels: Tensor) -> None:
+        super().__init__(kernels)
+        self.channels = kernels.shape[2]
+        self.register_buffer("taps", kernels.permute(0, 3, 4, 2, 1).flatten(1).contiguous())
+        along = _evaluation(kernels.device)
+        self.register_buffer("at_points", torch.kron(along, along).to(kernels.dtype))
+
+    def forward(self, x: Tensor, shares: Tensor, bias: Tensor) -> Tensor:
+        """x `[B, C, h, w]`, shares `[B, K]` of the kernels and biases `[B, O]` to `[B, O, h, w]`."""
+        made = []
+        for picture, share, b in zip(x, shares, bias, strict=True):
+            mixed = (share @ self.taps).view(9, -1)
+            kernel = (self.at_points @ mixed).view(1, _TILE**2, self.channels, -1)
+            made.append(self.convolve(picture[None, :, None], kernel, b))
+        return torch.cat(made).squeeze(2)
 
 
 def _padded(x: Tensor, rows: int, columns: int, beside: int) -> Tensor:
@@ -123,7 +163,10 @@ def use_winograd(network: nn.Module) -> int:
 
     Which ones says each module in a class attribute `winograd = ("conv_0", ...)`: those that see large enough maps.
     Norms must have been folded before. For float32 on CPUs: libraries for GPUs choose such algorithms themselves.
+    Inside `as_written` none is replaced.
     """
+    if kept_as_written():
+        return 0
     found = [
         (parent, name, child)
         for parent in network.modules()
@@ -147,11 +190,16 @@ def _kernel_at_points(weight: Tensor) -> Tensor:
 
     The point along the height comes first.
     """
-    rows = [[p**power / _denominator(p) for power in range(3)] for p in _POINTS]
-    evaluate = torch.tensor([*rows, [0.0, 0.0, 1.0]], dtype=torch.float64, device=weight.device)
+    along = _evaluation(weight.device)
     slices = weight.double() if weight.dim() == 5 else weight.double().unsqueeze(2)
-    at_points = torch.einsum("ia,jb,oczab->zijco", evaluate, evaluate, slices)
+    at_points = torch.einsum("ia,jb,oczab->zijco", along, along, slices)
     return at_points.flatten(1, 2).to(weight.dtype).contiguous()
+
+
+def _evaluation(device: torch.device) -> Tensor:
+    """Three taps to their values at the points: `[6, 3]`, float64."""
+    rows = [[p**power / _denominator(p) for power in range(3)] for p in _POINTS]
+    return torch.tensor([*rows, [0.0, 0.0, 1.0]], dtype=torch.float64, device=device)
 
 
 def _denominator(point: float) -> float:
