@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import thg_zoo
 from liveportrait_fakes import (  # noqa: F401 (fixtures)
     D1,
     TALKING,
@@ -245,6 +246,14 @@ def test_from_the_hub_to_the_file(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_compiled_networks_make_the_same_frames(face: Picture) -> None:
+    model = thg_zoo.load("liveportrait", weights="random", device="cpu")
+    expected = next(model.prepare(face).animate(D1).frames()).astype(int)
+    found = next(model.prepare(face, compile=True).animate(D1).frames()).astype(int)
+    assert np.abs(found - expected).max() <= 1
+
+
 def test_more_of_a_source_video_takes_no_more_memory(face_clip: Clip, tmp_path: Path) -> None:
     template = tmp_path / "long.npz"
     with np.load(TALKING) as arrays:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from thg_zoo.adapters.liveportrait.crop import limited
 from thg_zoo.adapters.liveportrait.driver import PictureReader, frames_for_video, read_saved
-from thg_zoo.adapters.liveportrait.edit import check_keyframes, edit
+from thg_zoo.adapters.liveportrait.edit import EDITS, edit
 from thg_zoo.adapters.liveportrait.editing import sliders_of
 from thg_zoo.adapters.liveportrait.landmark_network import LANDMARK_FILE, landmark_path, read_landmark_network
 from thg_zoo.adapters.liveportrait.landmarks import FaceFinder
@@ -30,6 +30,7 @@ from thg_zoo.errors import OptionError
 from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.paste import paste
 from thg_zoo.inputs import Driver, Frame, Source
+from thg_zoo.keypoints.keyframes import check_keyframes
 from thg_zoo.media.audio import Audio
 from thg_zoo.motion import Motion, MotionStream, MotionTable, length
 from thg_zoo.nn.volume_generator import VolumeSource
@@ -92,7 +93,7 @@ class LivePortraitAdapter(RecordingAdapter[LivePortraitOptions, Likeness]):
             )
         if driver.kind == "edit":
             if driver.keyframes is not None:
-                check_keyframes(driver.keyframes, self.model.resolve, driver.name)
+                check_keyframes(driver.keyframes, EDITS, self.model.resolve, driver.name)
             return edit(identity, driver.keyframes, options, self._networks)
         tape = self._tape(driver, identity.finder, options, run)
         moves: Moves = "picture" if driver.kind == "image" or tape.n_frames == 1 else "sequence"
@@ -126,9 +127,9 @@ class LivePortraitAdapter(RecordingAdapter[LivePortraitOptions, Likeness]):
     def render(
         self, identity: Likeness, source: SourceBatch, motion: dict[str, Tensor], options: LivePortraitOptions
     ) -> Tensor:
-        """Crops `[B, 3, 512, 512]`."""
+        """Crops `[B, 3, 512, 512]`. Raises DeviceError where networks are to be compiled and cannot."""
         keypoints = motion.get("source", identity.person.keypoints)
-        return self._networks.render(source.encoded, keypoints, motion["driving"])
+        return self._networks.render(source.encoded, keypoints, motion["driving"], translated=options.compile)
 
     def compose(
         self, rendered: Tensor, identity: Likeness, source: SourceBatch, options: LivePortraitOptions

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -15,11 +12,11 @@ from thg_zoo.adapters.liveportrait.options import LivePortraitOptions
 from thg_zoo.adapters.liveportrait.perceptrons import Perceptrons
 from thg_zoo.adapters.liveportrait.retargeting import known, ratios_of
 from thg_zoo.adapters.liveportrait.source import Likeness
-from thg_zoo.errors import OptionError, nearest
 from thg_zoo.keypoints.keyframes import Keyframes
 from thg_zoo.motion import MotionTable
 
-_OPENINGS = {"eyes_open_ratio": "eyes", "lip_open_ratio": "lip"}
+# What keyframes may set.
+EDITS = (*SLIDERS, "eyes_open_ratio", "lip_open_ratio")
 
 
 def edit(
@@ -50,15 +47,6 @@ def edit(
     driving = Mover(person, options, networks, sliders).posed(eyes, lip)
     frames = {"driving": driving.expand(n, -1, -1)}
     return MotionTable(frames if person.still else {**frames, "source": like}, fps, "cut")
-
-
-def check_keyframes(keyframes: Keyframes, resolve: Callable[[dict[str, Any]], object], what: str) -> None:
-    """Raises OptionError for a name that cannot change over time, or a value that its option does not take."""
-    for values in keyframes.values:
-        for name, value in values.items():
-            if name not in (*SLIDERS, *_OPENINGS):
-                raise OptionError(f"{what} sets {name!r}, which is no slider.", nearest(name, (*SLIDERS, *_OPENINGS)))
-            resolve({name: value})
 
 
 def _otherwise(option: float | None, person: Person, name: str) -> float:

@@ -8,7 +8,8 @@ Parts of the published files: F appearance (`thg_zoo.nn.volume_generator.VolumeE
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from thg_zoo.adapters.liveportrait.motion_extractor import NUM_KP, MotionExtractor
 from thg_zoo.adapters.liveportrait.perceptrons import Perceptrons, build_perceptrons
 from thg_zoo.motion import Parameters
+from thg_zoo.nn.compiling import compiled
 from thg_zoo.nn.fast_forms import use_fast_forms
 from thg_zoo.nn.fold import fold_batch_norm
 from thg_zoo.nn.spade import SpadeDecoder
@@ -70,15 +72,26 @@ class LivePortraitNetworks(Perceptrons):
             seen: Parameters = self._motion(pictures.float())
         return seen
 
-    def render(self, source: VolumeSource, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+    def render(
+        self, source: VolumeSource, kp_source: Tensor, kp_driving: Tensor, *, translated: bool = False
+    ) -> Tensor:
         """Frames `[B, 3, 512, 512]` in 0..1, float32.
 
-        source and kp_source `[S, 21, 3]` have one entry for all frames or one for each; kp_driving `[B, 21, 3]`.
+        source and kp_source `[S, 21, 3]` have one entry for all frames or one for each; kp_driving `[B, 21, 3]`;
+        translated: by `thg_zoo.nn.compiling`, whose DeviceError it then raises.
         """
+        frames = self._translated_frames if translated else self._frames
         with self.runtime.autocast():
-            features = self._warping.warp(source, kp_source, kp_driving)
-            frames: Tensor = self._decoder(features, features)
-        return frames.float()
+            return frames(source, kp_source, kp_driving).float()
+
+    def _frames(self, source: VolumeSource, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+        features = self._warping.warp(source, kp_source, kp_driving)
+        frames: Tensor = self._decoder(features, features)
+        return frames
+
+    @cached_property
+    def _translated_frames(self) -> Callable[[VolumeSource, Tensor, Tensor], Tensor]:
+        return compiled(self._frames, self._warping, self._decoder)
 
 
 def _of(kind: type[NetworkT], network: nn.Module) -> NetworkT:

@@ -207,3 +207,7 @@ class LivePortraitOptions(EditingOptions):
         "Whose sound is kept: the driver's or the source's (the other's where it has none), or none.",
         choices=("driver", "source", "none"),
     )
+    compile: bool = option(
+        False,
+        "Translate the networks with torch.compile: the first frames take minutes longer. Meant for GPUs.",
+    )
