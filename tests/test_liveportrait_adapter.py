@@ -246,7 +246,6 @@ def test_from_the_hub_to_the_file(
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_compiled_networks_make_the_same_frames(face: Picture) -> None:
     model = thg_zoo.load("liveportrait", weights="random", device="cpu")
     expected = next(model.prepare(face).animate(D1).frames()).astype(int)
@@ -254,6 +253,7 @@ def test_compiled_networks_make_the_same_frames(face: Picture) -> None:
     assert np.abs(found - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_more_of_a_source_video_takes_no_more_memory(face_clip: Clip, tmp_path: Path) -> None:
     template = tmp_path / "long.npz"
     with np.load(TALKING) as arrays:
