@@ -226,6 +226,16 @@ def test_inputs_of_the_wrong_kind_are_refused_before_weights_are_fetched(
     assert not fetched
 
 
+def test_motion_of_the_wrong_kind_of_driver_is_refused_before_weights_are_fetched(
+    files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr("thg_zoo.cli.motion.load", lambda name, **_: fetched.append(name))
+    assert _main(["motion", "fomm", str(files["speech.wav"]), "-o", str(tmp_path / "motion.npz")]) == 3
+    assert "is of kind audio; this model is driven by video or image" in " ".join(capsys.readouterr().err.split())
+    assert not fetched
+
+
 @pytest.mark.parametrize("stem", ["two words", "日本語-ñ", "-dash", "new\nline", "%03d", "a:b", 'it\'s "so"'])
 def test_names_of_every_kind(files: Files, target: Path, stem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = target.parent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -51,12 +51,17 @@ class Tape:
         return gathered.whole(next(iter(self.reference.values())).device)
 
 
+def recorded_kinds(drivers: Iterable[str]) -> list[str]:
+    """Of the kinds of drivers that a model takes, those that motion can be read from."""
+    return [kind for kind in drivers if kind not in ("motion", "edit")]
+
+
 class RecordingAdapter(Adapter[OptionsT, IdentityT]):
     """An adapter that can save what it reads from a driver."""
 
     @abstractmethod
     def record(self, driver: Driver, options: OptionsT, run: Run) -> Tape:
-        """What is read from a video or picture, without a source."""
+        """What is read from a driver, without a source."""
 
     @property
     def template_name(self) -> str:
@@ -79,7 +84,7 @@ class RecordingAdapter(Adapter[OptionsT, IdentityT]):
         """
         resolved: OptionsT = self.model.resolve(options)
         target = check_template_path(path, overwrite)
-        opened = open_driver(driver, [kind for kind in self.spec.drivers if kind in ("video", "image")])
+        opened = open_driver(driver, recorded_kinds(self.spec.drivers))
         run = Run(progress=progress, cancel=cancel)
         with self.inference():
             tape = self.record(opened, resolved, run)

@@ -38,16 +38,18 @@ def motion(
     # Heavy imports come now: everything that can be refused without them has been.
     from thg_zoo.allocation import keep_freed_memory
     from thg_zoo.cli.progress import progress_display
-    from thg_zoo.inputs import frame_folder
+    from thg_zoo.inputs import frame_folder, open_driver
     from thg_zoo.keypoints.template import check_template_path
-    from thg_zoo.recording import RecordingAdapter
+    from thg_zoo.recording import RecordingAdapter, recorded_kinds
 
     check_template_path(output, overwrite)
-    frames = driver if driver_fps is None else frame_folder(driver, driver_fps)
+    named = driver if driver_fps is None else frame_folder(driver, driver_fps)
+    # Before weights are fetched, which may be large.
+    opened = open_driver(named, recorded_kinds(described.spec.drivers))
     keep_freed_memory()
     loaded = load(model, weights=weights, device=device, batch_size=batch_size, accept_licence=accept_license)
     if not isinstance(loaded, RecordingAdapter):
         raise UsageError(f"{model!r} reads motion files, but does not write them.", "See its page.")
     with progress_display(quiet) as progress:
-        written = loaded.save_motion(frames, output, overwrite=overwrite, progress=progress, **given)
+        written = loaded.save_motion(opened, output, overwrite=overwrite, progress=progress, **given)
     console.out().print(str(written), soft_wrap=True, markup=False)
