@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from thg_zoo.comparison.at_once import Trials
 from thg_zoo.errors import MediaError
 from thg_zoo.jobs import Job, JobFunction, Place
 from thg_zoo.jobs.storage import publish
@@ -93,3 +94,17 @@ def complete(folder: Path, ids: Iterable[str]) -> bool:
     out = folder / "out"
     made = {p.name: p.read_text() for p in out.iterdir() if not p.name.startswith(".")}
     return made == {f"{i}.mp4": content(i) for i in ids}
+
+
+class Fatal(Trials):
+    """wav2lip ends its process, as the system does when memory runs out."""
+
+    def __call__(self, place: Place) -> JobFunction:
+        run = super().__call__(place)
+
+        def attempt(job: Job) -> Any:
+            if job.id == "wav2lip":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return run(job)
+
+        return attempt

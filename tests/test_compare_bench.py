@@ -1,18 +1,30 @@
-"""Timing models: settings, stages that add up, memory that is measured for each, and output for people and programs."""
+"""Timing models: settings, the plain loop beside them, memory measured for each, output for people and programs."""
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+from torch import nn
 
-from thg_zoo.bench import Measurement, bench, chart, to_json
+import thg_zoo
+from thg_zoo.bench import Measurement, Timed, bench, chart, page, to_json
+from thg_zoo.bench.inputs import square_picture, write_inputs
+from thg_zoo.bench.plain import run_plain
+from thg_zoo.bench.timing import run_as_used
 from thg_zoo.cli.main import _main
 from thg_zoo.errors import Cancelled, UnknownModelError, UsageError
+from thg_zoo.media.audio import read_audio
+from thg_zoo.media.probe import probe
+from thg_zoo.media.video import VideoReader
 from thg_zoo.memory import MemoryMeter, release
-from thg_zoo.plots import bars, curves, number, stacked_bars
+from thg_zoo.nn.as_written import as_written
+from thg_zoo.nn.winograd import WinogradConv
 from thg_zoo.run import Progress
 
 
@@ -26,28 +38,101 @@ def measured(face_path: Path, speech_path: Path) -> tuple[list[Measurement], lis
         size=128,
         seconds=0.4,
         batch_sizes=(1, 8),
+        rounds=2,
         device="cpu",
         progress=states.append,
     )
     return list(found), states
 
 
-def test_every_setting_is_measured(measured: tuple[list[Measurement], list[Progress]]) -> None:
+def test_every_setting_is_measured_and_the_plain_loop_once(
+    measured: tuple[list[Measurement], list[Progress]],
+) -> None:
     found, states = measured
-    assert [(m.batch_size, m.precision, m.error) for m in found] == [(1, "float32", ""), (8, "float32", "")]
+    assert [(m.batch_size, m.precision, m.error, m.plain_error) for m in found] == [
+        (1, "float32", "", ""),
+        (8, "float32", "", ""),
+    ]
     for m in found:
-        assert m.frames == 10
-        assert m.size == (128, 128)
-        assert m.fps == pytest.approx(m.frames / m.warm)
-        assert 0 < sum(m.stages.values()) * m.frames / 1000 + sum(m.once.values()) <= m.warm * 1.05
-        assert m.memory is not None
-        assert m.memory.peak >= m.memory.before > 0
-    assert [(s.done, s.total) for s in states] == [(0, 2), (1, 2), (2, 2)]
+        assert m.timed is not None
+        assert m.timed.frames == 10
+        assert m.timed.size == (128, 128)
+        assert m.timed.per_frame == pytest.approx(1000 * m.timed.warm / 10)
+        assert 0 < sum(m.timed.stages.values()) * 10 / 1000 + sum(m.timed.once.values()) <= m.timed.warm * 1.05
+        assert m.timed.processor > 0
+        assert m.timed.memory is not None
+        assert m.timed.memory.peak >= m.timed.memory.before > 0
+        assert m.plain is not None
+        assert m.times_plain == pytest.approx(m.plain.warm / m.timed.warm)
+    plain = found[0].plain
+    assert plain is found[1].plain
+    assert plain is not None
+    assert (plain.batch_size, plain.frames, plain.size) == (1, 10, (128, 128))
+    assert sum(plain.stages.values()) * 10 / 1000 + sum(plain.once.values()) <= plain.warm
+    assert [(s.stage, s.done, s.total) for s in states] == [
+        ("warp", 0, 2),
+        ("warp: plain loop", 0, 2),
+        ("warp", 1, 2),
+        ("bench", 2, 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "options"), [("warp", {}), ("wav2lip", {"detector": "mtcnn"}), ("fomm", {"size": "128"})]
+)
+def test_the_plain_loop_makes_the_same_video(
+    model: str, options: dict[str, Any], face_path: Path, speech_path: Path, tmp_path: Path
+) -> None:
+    """Layers are those of the file, the source is encoded for every frame where that is published, and nothing else."""
+    seconds = 0.16 if model == "fomm" else 0.32
+    inputs = write_inputs(tmp_path, square_picture(face_path, 192), read_audio(speech_path), seconds)
+    seen = []
+    for plain in (False, True):
+        if plain:
+            with as_written():
+                adapter = thg_zoo.load(model, weights="random", device="cpu")
+                encode, calls = adapter.encode, []
+                adapter.encode = lambda *a, encode=encode, calls=calls: (calls.append(1), encode(*a))[1]  # type: ignore[method-assign]
+                made = run_plain(adapter, inputs, options)
+                # Once when the source is prepared.
+                assert len(calls) == (1 + made.frames if adapter.encodes_every_frame else 1)
+        else:
+            adapter = thg_zoo.load(model, weights="random", device="cpu")
+            made = run_as_used(adapter, inputs, options)
+        layers = [layer for network in adapter.networks.values() for layer in network.modules()]
+        if model == "fomm":
+            assert any(isinstance(layer, WinogradConv) for layer in layers) is not plain
+            assert any(isinstance(layer, nn.Identity) for layer in layers) is not plain
+        reader = VideoReader(inputs.output)
+        assert reader.info.has_audio is ("audio" in adapter.spec.drivers)
+        seen.append(np.stack(list(reader)).astype(int))
+        assert (made.frames, made.size) == (len(seen[-1]), seen[-1].shape[1:3])
+    assert np.abs(seen[0] - seen[1]).mean() < 0.1, "up to rounding, which encoding spreads"
+    assert probe(inputs.output).n_frames == len(seen[0])
+
+
+def test_a_plain_loop_can_be_left_out_or_fail(
+    face_path: Path, speech_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {"seconds": 0.2, "size": 96, "device": "cpu"}
+    (found,) = bench(["warp"], face_path, speech_path, plain=False, **given)
+    assert found.timed is not None
+    assert found.plain is found.times_plain is None
+
+    def broken(setting: object) -> Timed:
+        raise UsageError("It has none.", "")
+
+    monkeypatch.setattr("thg_zoo.bench.measuring.time_plain", broken)
+    (found,) = bench(["warp"], face_path, speech_path, **given)
+    assert found.timed is not None
+    assert found.plain is None
+    assert "It has none" in found.plain_error
 
 
 def test_what_cannot_run_is_said(face_path: Path, speech_path: Path) -> None:
     (found,) = bench(["warp"], face_path, speech_path, seconds=0.2, precisions=["float8"], device="cpu")
     assert "float8" in found.error
+    assert found.timed is found.plain is None
     with pytest.raises(UnknownModelError):
         next(bench(["warpp"], face_path, speech_path))
     with pytest.raises(UsageError, match="timed"):
@@ -56,24 +141,43 @@ def test_what_cannot_run_is_said(face_path: Path, speech_path: Path) -> None:
         next(bench(["warp"], face_path, speech_path, cancel=lambda: True))
 
 
-def test_json_and_chart(measured: tuple[list[Measurement], list[Progress]]) -> None:
+def test_json_and_charts(measured: tuple[list[Measurement], list[Progress]]) -> None:
     found, _ = measured
     data = json.loads(to_json(found))
     assert data["versions"]["torch"]
-    assert data["measurements"][1]["batch_size"] == 8
-    page = chart([*found, Measurement("fomm", 1, "float32", error="no")])
-    assert page.count("<svg") == 2
-    assert "warp b8 float32" in page
-    assert "fomm" not in page
+    assert [m["timed"]["batch_size"] for m in data["measurements"]] == [1, 8]
+    assert data["measurements"][0]["times_plain"] == pytest.approx(found[0].times_plain)
+    assert data["measurements"][0]["plain"]["per_frame"] > 0
+    text = page([*found, Measurement("fomm", 1, "float32", error="no")])
+    assert text.count("<svg") == 4
+    for needed in ("warp, 8 at once, float32", "warp, plain loop, float32", "Times as fast"):
+        assert needed in text
+    assert "fomm" not in text
+    assert chart(found, "a.html").decode() == page(found)
+    assert chart(found, "a.SVG").startswith(b"<svg")
+    picture = np.array(Image.open(io.BytesIO(chart(found, "a.png"))))
+    assert min(picture.shape[:2]) > 800
+    assert picture[0, 0].tolist() == [255, 255, 255]
+    with pytest.raises(UsageError, match=r"\.png"):
+        chart(found, "a.pdf")
+    nothing = [Measurement("fomm", 1, "float32", error="no")]
+    assert "Nothing could be measured" in page(nothing)
+    assert chart(nothing, "a.png")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    files = [tmp_path / "bench.json", tmp_path / "bench.html"]
+    files = [tmp_path / "bench.json", tmp_path / "bench.png"]
     given = ["bench", "warp", "--seconds", "0.2", "--size", "128", "--device", "cpu"]
     assert _main([*given, "--json", str(files[0]), "--chart", str(files[1])]) == 0
-    assert "warp" in capsys.readouterr().out
-    assert all(path.stat().st_size > 300 for path in files)
+    shown = capsys.readouterr().out
+    assert "warp" in shown
+    assert "plain" in shown
+    assert Image.open(files[1]).size[0] > 800
+    assert json.loads(files[0].read_text())["measurements"][0]["plain"]["frames"] == 5
+    assert _main([*given, "--no-plain"]) == 0
+    assert "plain" not in capsys.readouterr().out
     assert _main([*given, "--batch-sizes", "1,zero"]) == 2
+    assert _main([*given, "--chart", str(tmp_path / "a.pdf")]) == 2
     assert _main([*given, "--json", str(tmp_path / "missing" / "a.json")]) == 4
 
 
@@ -88,17 +192,3 @@ def test_memory_is_measured_for_each_and_given_back() -> None:
     release()
     second = MemoryMeter().result()
     assert second.peak < first.peak - 30e6
-
-
-def test_charts_draw_what_they_are_given() -> None:
-    drawn = bars({"a": 2.0, "b": -1.0, "c<": 0.0}, "ms", best="a")
-    widths = [float(part.split('"')[0]) for part in drawn.split(' width="')[2:]]
-    assert widths[0] == pytest.approx(2 * widths[1], rel=0.01)
-    assert widths[2] == 1
-    assert "c&lt;" in drawn
-    stacked = stacked_bars({"a": {"x": 1.0, "y": 3.0}}, "s")
-    assert "y: 3 s" in stacked
-    assert ">4 s<" in stacked
-    line = curves({"opening": np.array([0, 0.5, np.nan, 1, 0.2])}, 2.0)
-    assert line.count("M") == 2, "a gap interrupts the curve"
-    assert [number(v) for v in (0.01234, 12.345, 12345.6)] == ["0.0123", "12.3", "12346"]

@@ -42,7 +42,7 @@ def row(model: str, clip: Clip) -> Row:
 
 
 def cell(clip: Clip, name: str = "model") -> Cell:
-    return model_cell(row(name, clip), open_source(clip, ("video",)), (64, 64))
+    return model_cell(row(name, clip), open_source(clip, ("video",)))
 
 
 @pytest.mark.parametrize("models", [1, 2, 5, 9])
@@ -59,7 +59,7 @@ def test_layouts_fit_the_screen_and_hold_all_cells(models: int, aspect: float) -
     taken = np.zeros(layout.size, int)
     for k in range(cells):
         y, x = layout.corner(k)
-        taken[y : y + layout.height + layout.label, x : x + layout.width] += 1
+        taken[y - layout.label : y + layout.height, x : x + layout.width] += 1
     assert taken.max() == 1
     assert taken.sum() == cells * (layout.height + layout.label) * layout.width
     # No more than a third of the places is empty.
@@ -74,6 +74,8 @@ def test_sizes_of_all_kinds_share_one_height() -> None:
     assert wide[1] == layout.width
     assert wide[0] < layout.height
     assert plan([(64, 64)] * 3, height=200).height == 200
+    assert plan([(512, 200), None, None]) == plan([(512, 200)] * 3), "what is drawn for the cell has no say"
+    assert fitted(None, layout) == (layout.height, layout.width)
 
 
 @pytest.mark.parametrize(("fps", "wanted"), [(25, 30), (30, 25), (Fraction(30000, 1001), 50)])
@@ -91,10 +93,10 @@ def test_the_grid_video(tmp_path: Path, face: NDArray[np.uint8], short_speech: A
     """Two models at different rates and sizes, one that failed, a picture, and speech: each where it belongs."""
     slow, fast = ramp(5, (64, 48), Fraction(10)), ramp(12, (90, 90), Fraction(24))
     speech = Driver("speech", "audio", audio=short_speech)
-    failed = model_cell(Row("broken", "failed", error="'/tmp/x/a.wav' is no video."), None, (64, 64))
+    failed = model_cell(Row("broken", "failed", error="'/tmp/x/a.wav' is no video."), None)
     cells = [
         source_cell(open_source(face, ("image",))),
-        driver_cell(speech, (64, 64)),
+        driver_cell(speech),
         cell(slow, "slow"),
         cell(fast, "fast"),
         failed,
@@ -120,6 +122,9 @@ def test_the_grid_video(tmp_path: Path, face: NDArray[np.uint8], short_speech: A
     assert [len(pictures) for pictures in kept] == [2] * 5
     sheet = contact_sheet(cells, kept, [Fraction(0), Fraction(1, 4)])
     assert sheet.shape[0] > 5 * 160
+    line = sheet[-100:-40].astype(int)
+    assert (np.abs(line - WARNING).max(axis=2) < 60).any(), "the reason"
+    assert np.array_equal(line[:, 140:144], np.broadcast_to(PANEL, (60, 4, 3))), "once, across all columns"
     assert sheet.dtype == np.uint8
 
 
@@ -138,7 +143,7 @@ def test_a_cancelled_grid_leaves_nothing(tmp_path: Path) -> None:
 
 def test_the_line_on_the_sound_moves_with_the_time(short_speech: Audio) -> None:
     size = (60, 220)
-    pictures = driver_cell(Driver("speech", "audio", audio=short_speech), size).pictures(Fraction(25), size)
+    pictures = driver_cell(Driver("speech", "audio", audio=short_speech)).pictures(Fraction(25), size)
     columns = [
         np.flatnonzero((picture == WARNING).all(axis=(0, 2))).max() for picture in itertools.islice(pictures, 11)
     ]
@@ -173,6 +178,6 @@ def test_scaling_keeps_what_fits(face: NDArray[np.uint8]) -> None:
 
 
 def test_the_speech_can_be_a_file(speech_path: Path) -> None:
-    found = driver_cell(Driver("speech", "audio", audio=speech_path), (64, 64))
+    found = driver_cell(Driver("speech", "audio", audio=speech_path))
     assert found.duration is not None
     assert abs(found.duration - read_audio(speech_path).duration) < Fraction(1, 50)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from thg_zoo.cli.main import _main
 from thg_zoo.comparison.manifest import compare_many
-from thg_zoo.comparison.summaries import ModelSummary, Spread, table_csv, table_markdown
+from thg_zoo.comparison.summaries import ModelSummary, Spread, missing_metrics, table_csv, table_markdown
 from thg_zoo.errors import ManifestError
 from thg_zoo.inputs import Clip
 from thg_zoo.media.audio import Audio
@@ -74,11 +75,14 @@ def test_an_interrupted_run_goes_on_and_does_nothing_twice(manifest: Path) -> No
             "psnr"
         ]
     )
+    assert summary.skipped == {}, "both metrics have values of some pairs"
     (cause,) = summary.causes
     assert "FaceError" in cause
     rows = list(csv.DictReader((output / "models.csv").open()))
     assert rows[0]["model"] == "warp"
     assert float(rows[0]["cpbd_mean"]) == summary.values["cpbd"].mean
+    assert {path.name for path in output.iterdir()} >= {"models.csv", "results.jsonl", "summary.json", "videos"}
+    assert not (output / ".thg-zoo-work").exists(), "what was unfinished is cleared away"
     begin = (output / "results.jsonl").read_bytes()
     assert compare_many("warp", manifest, output, **SETTING) == [summary]
     assert (output / "results.jsonl").read_bytes() == begin
@@ -106,6 +110,9 @@ def test_tables() -> None:
         ModelSummary("a", 3, 0, {"psnr": Spread(30.0, 1.5, 3), "s_per_frame": Spread(0.02, 0.0, 3)}, {}),
         ModelSummary("b", 1, 2, {"cpbd": Spread(0.5, 0.0, 1)}, {"FaceError: no face": 2}),
     ]
+    skipped = {"niqe": "needs pyiqa", "fid": "no reference video was given", "cpbd": "no frames"}
+    summaries[0] = dataclasses.replace(summaries[0], skipped=skipped)
+    assert missing_metrics(summaries) == {"no reference video was given": ["FID"], "needs pyiqa": ["NIQE"]}
     text = table_csv(summaries).splitlines()
     assert text[0] == (
         "model,done,failed,s_per_frame_mean,s_per_frame_std,s_per_frame_n,"

@@ -118,6 +118,8 @@ def test_best_values_follow_the_direction() -> None:
         Row("b", "ok", scores={"psnr": 20, "lse_d": 7, "av_offset": 4, "ear": 0.2}),
     ]
     found = {name: best_of(name, rows) for name in ("psnr", "lse_d", "av_offset", "ear", "ssim")}
+    untrained = [*rows, Row("c", "ok", scores={"psnr": 50}, random_weights=True)]
+    assert best_of("psnr", untrained) == "a", "values of random weights mean nothing"
     assert found == {"psnr": "a", "lse_d": "b", "av_offset": "a", "ear": None, "ssim": None}
     assert to_csv(rows).splitlines()[0].endswith("psnr,lse_d,av_offset,ear")
 
@@ -139,8 +141,8 @@ def test_a_bug_in_one_model_does_not_stop_the_others(
     assert found.grid.suffix == ".gif"
     monkeypatch.undo()
     missing = {**SETTING, "weights": tmp_path / "missing"}
-    with pytest.raises(ThgZooError, match=r"fomm: .*missing do not exist") as caught:
-        thg_zoo.compare(["fomm"], face, short_speech, tmp_path / "b.mp4", **missing)
+    with pytest.raises(ThgZooError, match=r"wav2lip: .*missing do not exist") as caught:
+        thg_zoo.compare(["wav2lip"], face, short_speech, tmp_path / "b.mp4", **missing)
     assert caught.value.exit_code == 5
     assert {p.name for p in tmp_path.iterdir()} == {"a.gif", "a"}
 
@@ -231,7 +233,8 @@ def test_the_command(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "CPBD" in shown.err
     assert "fomm" in shown.err
     assert _main([*given, *output]) == 4
-    assert _main(["compare", "fomm", *inputs, "-o", f"{files}/no.mp4"]) == 5
+    assert _main(["compare", "wav2lip", *inputs, "-o", f"{files}/no.mp4"]) == 5
+    assert _main(["compare", "fomm", *inputs, "-o", f"{files}/no.mp4"]) == 3, "the driver, before its weights"
     assert _main(["compare", "warp", f"{files}/face.png"]) == 2
     assert _main([*given, "--driver", "warp"]) == 2
     assert not (files / "no").exists()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -150,11 +152,22 @@ def test_fid_is_the_distance_of_two_gaussians(face: Picture) -> None:
 
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     device = torch.device("cpu")
-    monkeypatch.setitem(__import__("sys").modules, "pyiqa", None)
+    monkeypatch.setitem(sys.modules, "pyiqa", None)
     with pytest.raises(Skip, match="pyiqa"):
         sharpness.Niqe(device)
+
+    def unreachable(name: str, device: object) -> None:
+        raise ConnectionError("no route to host")
+
+    package = SimpleNamespace(create_metric=unreachable)
+    monkeypatch.setitem(sys.modules, "pyiqa", package)
+    with pytest.raises(Skip, match="could not be had: no route"):
+        sharpness.Niqe(torch.device("cpu"))
+    package.create_metric = lambda name, device: lambda picture: picture.mean()
+    frames = np.full((11, 8, 8, 3), 51, np.uint8)
+    assert measured(sharpness.Niqe(torch.device("cpu")), batch(frames))["niqe"] == pytest.approx(0.2)
     monkeypatch.setattr("torchmetrics.image.lpip._LPIPS_AVAILABLE", False, raising=False)
-    monkeypatch.setitem(__import__("sys").modules, "torchmetrics.image.lpip", None)
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.lpip", None)
     with pytest.raises(Skip, match="torchmetrics"):
         fidelity.lpips_meter(device)
     with pytest.raises(UsageError, match="lse_x"):
@@ -230,7 +243,7 @@ def test_eye_aspect_ratio_and_blinks() -> None:
     openness[10:14] = openness[30:34] = openness[50:52] = 0.1
     assert landmarks.count_blinks(openness, fps) == 2
     meter = landmarks.Landmarks68(
-        lambda frames: [sixty_eight(v / 100) for v in frames[:, 0, 0, 0]], fps, reference=False
+        lambda frames, _: [sixty_eight(v / 100) for v in frames[:, 0, 0, 0]], fps, reference=False
     )
     frames = np.broadcast_to((openness * 100).round().astype(np.uint8)[:, None, None, None], (60, 8, 8, 3))
     found = measured(meter, batch(frames[:30]), batch(frames[30:]))
@@ -245,7 +258,7 @@ def test_landmark_distances_with_68_points() -> None:
     moved[48:] += [0, 6]
     finder = {0: base, 1: moved}
     meter = landmarks.Landmarks68(
-        lambda frames: [finder[int(f[0, 0, 0])] for f in frames], Fraction(25), reference=True
+        lambda frames, _: [finder[int(f[0, 0, 0])] for f in frames], Fraction(25), reference=True
     )
     frames = np.ones((3, 64, 64, 3), np.uint8)
     found = measured(meter, batch(frames, reference=frames * 0))

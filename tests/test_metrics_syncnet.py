@@ -13,9 +13,10 @@ from torch import Tensor, nn
 import golden_cases
 from golden_cases import Case, Outputs, check, parametrize, recorded
 from layouts import assert_layout
+from thg_zoo.audio import mfcc
 from thg_zoo.errors import CheckpointError
 from thg_zoo.faces.detector import Face
-from thg_zoo.metrics import mfcc, sync
+from thg_zoo.metrics import sync
 from thg_zoo.metrics.meter import Batch, Skip
 from thg_zoo.metrics.syncnet import EMBEDDING, SyncNet
 from thg_zoo.metrics.syncnet_weights import SYNCNET_FILE, load_syncnet

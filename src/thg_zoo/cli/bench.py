@@ -15,8 +15,6 @@ from thg_zoo.zoo import describe, list_models
 if TYPE_CHECKING:
     from thg_zoo.bench import Measurement
 
-COLUMNS = ("model", "batch", "precision", "fps", "ms/frame", "render", "cold s", "warm s", "memory", "device memory")
-
 
 def bench(
     models: Annotated[
@@ -29,14 +27,22 @@ def bench(
     precisions: Annotated[str, typer.Option("--precisions", help="As in float32,bfloat16.")] = "float32",
     seconds: Annotated[float, typer.Option(help="Length of the video that is made.", min=0.08)] = 2.0,
     size: Annotated[int | None, typer.Option(help="Side of the source in pixels. Default: 512.", min=64)] = None,
+    rounds: Annotated[int, typer.Option(help="Warm runs, of which the fastest counts.", min=1)] = 1,
     device: Device = "auto",
     json_file: Annotated[str | None, typer.Option("--json", help="Write everything here.", metavar="FILE")] = None,
-    chart: Annotated[str | None, typer.Option(help="Write charts here, as a page.", metavar="FILE.html")] = None,
+    chart: Annotated[
+        str | None, typer.Option(help="Write charts here, as .html, .png or .svg.", metavar="FILE")
+    ] = None,
+    plain: Annotated[
+        bool,
+        typer.Option("--plain/--no-plain", help="Time a plain loop of the same networks as well."),
+    ] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Time MODELS file to file on the bundled example, each in every setting, twice.
+    """Time MODELS file to file on the bundled example, each in every setting, cold and warm.
 
-    The table shows the second, warm run; `render` is the part of the networks, both in milliseconds per frame.
+    The table shows frames per second when warm; those of a plain loop (one frame after the other, layers as published,
+    nothing overlapped), and how many times as fast it is as that; milliseconds per frame in the networks.
     """
     if quiet:
         console.be_quiet()
@@ -45,6 +51,7 @@ def bench(
         describe(name)
     sizes = _numbers(batch_sizes)
     from thg_zoo import bench as benchmark
+    from thg_zoo.allocation import keep_freed_memory
     from thg_zoo.cli.progress import progress_display
     from thg_zoo.demo import example_driver, example_source
     from thg_zoo.report import check_report_path
@@ -53,6 +60,9 @@ def bench(
     for path in (json_file, chart):
         if path is not None:
             check_report_path(path)
+    if chart is not None:
+        benchmark.check_chart_name(chart)
+    keep_freed_memory()
     with progress_display(quiet) as progress:
         found = list(
             benchmark.bench(
@@ -64,12 +74,15 @@ def bench(
                 batch_sizes=sizes,
                 precisions=precisions.split(","),
                 device=device,
+                rounds=rounds,
+                plain=plain,
                 progress=progress,
             )
         )
-    for path, text in ((json_file, benchmark.to_json), (chart, benchmark.chart)):
-        if path is not None:
-            write_atomically(Path(path), text(found).encode())
+    if json_file is not None:
+        write_atomically(Path(json_file), benchmark.to_json(found).encode())
+    if chart is not None:
+        write_atomically(Path(chart), benchmark.chart(found, chart))
     _print(found)
 
 
@@ -85,27 +98,34 @@ def _numbers(text: str | None) -> list[int | None]:
 def _print(found: list[Measurement]) -> None:
     from rich.table import Table
 
+    rows = [_row(m) for m in found if m.timed]
+    columns = [name for name in rows[0] if any(row[name] != "-" for row in rows)] if rows else []
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS:
+    for column in columns:
         table.add_column(column, justify="left" if column == "model" else "right")
-    for m in found:
-        if m.error:
-            continue
-        device_memory = m.memory.device_peak if m.memory else None
-        table.add_row(
-            m.model,
-            str(m.batch_size),
-            m.precision,
-            f"{m.fps:.1f}",
-            f"{1000 / m.fps:.1f}",
-            f"{m.stages.get('render', 0):.1f}",
-            f"{m.load + m.cold:.2f}",
-            f"{m.warm:.2f}",
-            console.human_size(m.memory.peak if m.memory else None),
-            "-" if device_memory is None else console.human_size(device_memory),
-        )
-    if table.rows:
+    for row in rows:
+        table.add_row(*(row[column] for column in columns))
+    if rows:
         console.out().print(table)
     for m in found:
-        if m.error:
-            console.say(m.model, "yellow", m.error)
+        if m.error or m.plain_error:
+            console.say(m.model, "yellow", m.error or f"plain loop: {m.plain_error}")
+
+
+def _row(measurement: Measurement) -> dict[str, str]:
+    timed, plain, times = measurement.timed, measurement.plain, measurement.times_plain
+    assert timed is not None
+    assert timed.memory is not None
+    on_device = timed.memory.device_peak
+    return {
+        "model": measurement.model,
+        "batch": str(timed.batch_size),
+        "precision": measurement.precision,
+        "fps": f"{1000 / timed.per_frame:.1f}",
+        "plain": "-" if plain is None else f"{1000 / plain.per_frame:.1f}",
+        "x": "-" if times is None else f"{times:.2f}",
+        "render ms": f"{timed.stages.get('render', 0):.1f}",
+        "cold s": f"{timed.load + timed.cold:.2f}",
+        "memory": console.human_size(timed.memory.peak),
+        "on device": "-" if on_device is None else console.human_size(on_device),
+    }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Pairs, Precision, Quiet, Seed, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Pairs, Precision, Quiet, Seed, Weights
 from thg_zoo.errors import Cancelled, UsageError, nearest
 from thg_zoo.metrics.catalogue import METRICS, check_names
 from thg_zoo.options import parse_pairs
@@ -46,10 +46,16 @@ def compare(
         str | None, typer.Option(help="Metrics with commas between, or `none`. Default: all that can be computed.")
     ] = None,
     metric_weights: Annotated[
-        str | None, typer.Option(help="SyncNet's weights: a file, or `random`. Default: from the hub.")
+        str | None,
+        typer.Option(help="Of SyncNet: a file; of it and of FAN: a folder; or `random`. Default: from the hub."),
     ] = None,
     weights: Weights = None,
-    device: Device = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:N or mps; several with commas between run models at the same time.",
+        ),
+    ] = "auto",
     precision: Precision = "float32",
     batch_size: BatchSize = None,
     seed: Seed = 0,
@@ -90,9 +96,11 @@ def compare(
     given = options_by_model(names, options or [])
     others = _drivers(drivers or [])
     # Heavy imports come now: everything that can be refused without them has been.
+    from thg_zoo.allocation import keep_freed_memory
     from thg_zoo.cli.progress import progress_display
     from thg_zoo.comparison.comparing import compare as run
 
+    keep_freed_memory()
     with progress_display(quiet) as progress:
         comparison = run(
             names,
@@ -152,33 +160,35 @@ def _drivers(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def _show(comparison: Comparison) -> None:
-    """The rows as a table, and why some have none."""
+    """A column per model, of which there are fewer than metrics; and why some have none."""
     from rich.table import Table
 
-    names = [name for name in METRICS if any(name in row.scores for row in comparison.rows)]
+    done = [row for row in comparison.rows if row.ok]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("model", "frame", "s/frame", "memory", *(f"{METRICS[n].title} {METRICS[n].arrow}" for n in names)):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for row in comparison.rows:
-        if row.ok:
-            table.add_row(*_cells(row, names))
+    table.add_column("")
+    for row in done:
+        table.add_column(row.model, justify="right")
+    columns = [_facts(row) for row in done]
+    for name in columns[0]:
+        table.add_row(name, *(column[name] for column in columns))
+    for name, metric in METRICS.items():
+        if any(name in row.scores for row in done):
+            values = (f"{row.scores[name]:.4g}" if name in row.scores else "-" for row in done)
+            table.add_row(f"{metric.title} {metric.arrow}".rstrip(), *values)
     console.err().print(table)
     for row in comparison.rows:
         if not row.ok:
             console.say(row.model, "yellow", f"{row.error} {row.remedy}")
 
 
-def _cells(row: Row, names: Sequence[str]) -> list[str]:
+def _facts(row: Row) -> dict[str, str]:
     assert row.timings is not None
     assert row.memory is not None
-    scores: Mapping[str, float] = row.scores
-    return [
-        row.model,
-        f"{row.size[1]} x {row.size[0]}",
-        f"{row.timings.per_frame:.3g}",
-        console.human_size(row.memory.peak),
-        *(f"{scores[name]:.4g}" if name in scores else "-" for name in names),
-    ]
+    return {
+        "frame": f"{row.size[1]} x {row.size[0]}",
+        "s/frame": f"{row.timings.per_frame:.3g}",
+        "memory": console.human_size(row.memory.peak),
+    }
 
 
 def _many(
@@ -191,7 +201,7 @@ def _many(
 ) -> None:
     from thg_zoo.cli.progress import jobs_display
     from thg_zoo.comparison.manifest import compare_many
-    from thg_zoo.comparison.summaries import table_markdown
+    from thg_zoo.comparison.summaries import missing_metrics, table_markdown
 
     try:
         with contextlib.nullcontext() if quiet else jobs_display() as notify:
@@ -202,3 +212,5 @@ def _many(
     for summary in summaries:
         for cause, n in summary.causes.items():
             console.say(summary.model, "yellow", f"{n} failed: {cause}")
+    for reason, titles in missing_metrics(summaries).items():
+        console.say(", ".join(titles), "yellow", f"not computed: {reason}")

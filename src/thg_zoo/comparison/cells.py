@@ -29,17 +29,20 @@ _PEAKS_PER_SECOND = 100
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. size: (height, width) of its pictures as they are; duration: seconds, None for what does not move;
-    pictures(fps, size): endless, picture i is what is on screen at i / fps seconds, scaled to `size`; the same array
-    again where nothing changes; missing: whether it stands for something that failed.
+    """One cell.
+
+    size: (height, width) of its pictures as they are, None if they are drawn for the cell; duration: seconds, None for
+    what does not move; pictures(fps, size): endless, picture i is what is on screen at i / fps seconds, scaled to
+    `size`; the same array again where nothing changes; reason: why there is nothing, of a cell that stands for
+    something that failed.
     """
 
     title: str
     subtitle: str
-    size: Size
+    size: Size | None
     duration: Fraction | None
     pictures: Pictures
-    missing: bool = False
+    reason: str = ""
 
 
 def source_cell(source: Source) -> Cell:
@@ -50,14 +53,14 @@ def source_cell(source: Source) -> Cell:
     return _video_cell("source", f"{what}, {_rate(source.fps)} fps", source)
 
 
-def driver_cell(driver: Driver, size: Size) -> Cell:
-    """The driver: its pictures, or its sound as a curve of `size` (height, width) with a moving line."""
+def driver_cell(driver: Driver) -> Cell:
+    """The driver: its pictures, or its sound as a curve with a moving line."""
     if driver.kind == "audio":
         peaks = _peaks(driver.audio_blocks(_SOUND_RATE))
         duration = Fraction(len(peaks), _PEAKS_PER_SECOND)
-        return Cell("driver", f"speech, {float(duration):.1f} s", size, duration, _sound(peaks, duration))
+        return Cell("driver", f"speech, {float(duration):.1f} s", None, duration, _sound(peaks, duration))
     if driver.kind == "motion":
-        return Cell("driver", "motion file", size, None, _text(without_folders(driver.name)))
+        return Cell("driver", "motion file", None, None, _text(without_folders(driver.name)))
     frames = driver.frames
     what = f"{frames.size[1]} x {frames.size[0]}"
     if frames.still:
@@ -65,10 +68,11 @@ def driver_cell(driver: Driver, size: Size) -> Cell:
     return _video_cell("driver", f"{what}, {_rate(frames.fps)} fps", frames)
 
 
-def model_cell(row: Row, video: Source | None, size: Size) -> Cell:
-    """What a model made; where it failed (`video` is None), the reason, in a cell of `size`."""
+def model_cell(row: Row, video: Source | None) -> Cell:
+    """What a model made; where it failed (`video` is None), the reason."""
     if video is None:
-        return Cell(row.model, "failed", size, None, _text(without_folders(row.error)), missing=True)
+        reason = without_folders(row.error) or "It gave no reason."
+        return Cell(row.model, "failed", None, None, _text(reason), reason)
     assert row.timings is not None
     what = f"{row.size[1]} x {row.size[0]}, {_rate(row.fps)} fps, {row.timings.per_frame:.3g} s/frame"
     return _video_cell(row.model + (" (random weights)" if row.random_weights else ""), what, video)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thg_zoo.comparison.at_once import Trials, engine_for, run_at_once
 from thg_zoo.comparison.cells import Cell, driver_cell, model_cell, source_cell
 from thg_zoo.comparison.conditions import describe_conditions
 from thg_zoo.comparison.grid import contact_sheet, key_frames, write_grid
@@ -55,18 +56,20 @@ def compare(
     progress: ProgressCallback | None = None,
     cancel: CancelCheck | None = None,
 ) -> Comparison:
-    """Run `models` one after another on the same source and driver; show them side by side, and measure them.
+    """Run `models` on the same source and driver; show them side by side, and measure them.
 
     models: names, or one text with commas between them; output: the grid video (.mp4, .webm, .gif), beside which a
     folder of the same name without suffix takes the models' own videos, the contact sheet, results.json, results.csv
     and report.html; None: a new temporary folder. drivers: another driver for single models; options: by model;
     weights: as for `load`, one for all or by model; reference: the video that should have come out; metrics: names
-    (see `thg_zoo.metrics.catalogue`), by default all that can be computed; metric_weights: those of SyncNet; warm:
-    run every model a second time to time it warm.
+    (see `thg_zoo.metrics.catalogue`), by default all that can be computed; metric_weights: see `evaluate`; device:
+    as for `load`, or several with commas between (cuda:0,cuda:1); warm: run every model a second time to time it warm.
 
+    On one device models run one after another, and memory is released between them; on several each device has a
+    process that takes one model after the other, so that a script needs `if __name__ == "__main__":` around the call.
     A model that fails becomes an empty cell with the reason, and the rest goes on; if all fail, the first one's
-    error is raised. Memory is released between models. Raises UnknownModelError, OptionError, InputError,
-    OutputError, Cancelled; nothing is left then.
+    error is raised. Raises UnknownModelError, OptionError, InputError, DeviceError, OutputError, Cancelled; nothing
+    is left then.
     """
     names = model_names(models)
     setting = Setting(
@@ -82,13 +85,17 @@ def compare(
     )
     for name in names:
         describe(name).resolve(setting.options.get(name, {}))
-    wanted = check_names(metrics)
+    check_names(metrics)
     watch = Watch(progress, cancel)
+    engine = engine_for(device)
     seen, moved = open_source(source, SOURCE_KINDS), open_driver(driver, DRIVER_KINDS)
     true = None if reference is None else open_source(reference, ("video",))
     places = claim(output, overwrite)
     try:
-        rows = [run_model(name, source, driver, places.models, setting, watch) for name in names]
+        if engine is None:
+            rows = [run_model(name, source, driver, places.models, setting, watch) for name in names]
+        else:
+            rows = run_at_once(names, Trials(source, driver, places.models, setting), engine, watch)
         _require_one(rows)
         measured = {
             row.model: evaluate(
@@ -96,10 +103,10 @@ def compare(
                 source=seen,
                 audio=moved.audio,
                 reference=true,
-                names=wanted,
+                names=metrics,
                 weights=metric_weights,
                 accept_licence=accept_licence,
-                device=device,
+                device=device if engine is None else engine.devices[0],
                 seed=seed,
                 progress=watch.of(f"{row.model}: measure"),
                 cancel=cancel,
@@ -190,9 +197,8 @@ def _tags(models: Sequence[str]) -> dict[str, str]:
 
 def _cells(rows: Sequence[Row], source: Source, driver: Driver) -> list[Cell]:
     videos = [open_source(row.file, ("video",)) if row.file else None for row in rows]
-    shape = source.size
-    models = [model_cell(row, video, shape) for row, video in zip(rows, videos, strict=True)]
-    return [source_cell(source), driver_cell(driver, shape), *models]
+    models = [model_cell(row, video) for row, video in zip(rows, videos, strict=True)]
+    return [source_cell(source), driver_cell(driver), *models]
 
 
 def _finished(places: Places, rows: Sequence[Row]) -> Comparison:

@@ -24,16 +24,22 @@ def describe_conditions(
     metric_weights: str | Path | None,
 ) -> dict[str, Any]:
     """As JSON can hold it. The videos measured are the models' own at their own rates, before the grid's resampling."""
-    runtime = resolve_runtime(setting.device, setting.precision)
     return {
         "source": {"name": source.name, "height": source.size[0], "width": source.size[1], "frames": source.n_frames},
         "driver": {"name": driver.name, "kind": driver.kind},
         "other_drivers": {model: str(other) for model, other in setting.drivers.items()},
         "seed": setting.seed,
-        "device": runtime.description,
+        "device": _device(setting),
         "precision": setting.precision,
         "codec": CODEC,
         "metric_weights": "published" if metric_weights is None else str(metric_weights),
         "grid": {"fps": str(fps), "cell_height": layout.height, "cell_width": layout.width},
         "versions": versions(),
     }
+
+
+def _device(setting: Setting) -> str:
+    """Several run one model each at the same time; what each of them is stands in the models' rows."""
+    if "," in setting.device:
+        return f"{setting.device.replace(',', ' and ')} at the same time ({setting.precision})"
+    return resolve_runtime(setting.device, setting.precision).description

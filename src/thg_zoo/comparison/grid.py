@@ -11,7 +11,7 @@ import numpy as np
 
 from thg_zoo.comparison.cells import Cell, Picture, scaled
 from thg_zoo.comparison.layout import GAP, Layout, fitted
-from thg_zoo.comparison.lettering import BACKGROUND, BRIGHT, PANEL, WARNING, heading, label
+from thg_zoo.comparison.lettering import BACKGROUND, BRIGHT, PANEL, WARNING, heading, label, notice
 from thg_zoo.comparison.trial import Watch
 from thg_zoo.media.audio import Audio
 from thg_zoo.media.writer import VideoWriter
@@ -20,6 +20,8 @@ from thg_zoo.provenance import xmp_packet
 # Reports look at every so many frames whether they may go on.
 _STEP = 25
 _SHEET_HEIGHT, _SHEET_LABEL, _SHEET_TIME = 160, 130, 26
+# Width over height: wider pictures are shown lower.
+_SHEET_WIDEST = 16 / 9
 
 
 def write_grid(
@@ -71,9 +73,8 @@ def labelled_canvas(cells: Sequence[Cell], layout: Layout) -> Picture:
     for k, cell in enumerate(cells):
         y, x = layout.corner(k)
         canvas[y : y + layout.height, x : x + layout.width] = PANEL
-        text = label(cell.title, cell.subtitle, (layout.label, layout.width), WARNING if cell.missing else BRIGHT)
-        below = y + layout.height
-        canvas[below : below + layout.label, x : x + layout.width] = text
+        text = label(cell.title, cell.subtitle, (layout.label, layout.width), WARNING if cell.reason else BRIGHT)
+        canvas[y - layout.label : y, x : x + layout.width] = text
     return canvas
 
 
@@ -92,8 +93,11 @@ def key_frames(n_frames: int, count: int = 6) -> list[int]:
 
 
 def contact_sheet(cells: Sequence[Cell], pictures: Sequence[Sequence[Picture]], times: Sequence[Fraction]) -> Picture:
-    """A line per cell and a column per time, uint8 [H, W, 3]; `pictures` are the cells' at these times."""
-    aspect = max(p.shape[1] / p.shape[0] for line in pictures for p in line)
+    """A line per cell and a column per time, uint8 [H, W, 3]; `pictures` are the cells' at these times.
+
+    A cell that stands for a failure has its reason across all columns.
+    """
+    aspect = min(max(p.shape[1] / p.shape[0] for line in pictures for p in line), _SHEET_WIDEST)
     box = _SHEET_HEIGHT, round(_SHEET_HEIGHT * aspect)
     height = _SHEET_TIME + len(cells) * (box[0] + GAP)
     width = _SHEET_LABEL + len(times) * (box[1] + GAP)
@@ -103,9 +107,13 @@ def contact_sheet(cells: Sequence[Cell], pictures: Sequence[Sequence[Picture]], 
         sheet[:_SHEET_TIME, x : x + box[1]] = heading(f"{float(time):.2f} s", (_SHEET_TIME, box[1]), BRIGHT)
     for line, (cell, shown) in enumerate(zip(cells, pictures, strict=True)):
         y = _SHEET_TIME + line * (box[0] + GAP)
-        colour = WARNING if cell.missing else BRIGHT
+        colour = WARNING if cell.reason else BRIGHT
         text = heading(cell.title.replace(" (", "\n("), (box[0], _SHEET_LABEL - GAP), colour)
         sheet[y : y + box[0], : _SHEET_LABEL - GAP] = text
+        if cell.reason:
+            across = sheet[y : y + box[0], _SHEET_LABEL : width - GAP]
+            across[:] = notice(cell.reason, across.shape[:2], WARNING)
+            continue
         for column, picture in enumerate(shown):
             scale = min(box[0] / picture.shape[0], box[1] / picture.shape[1])
             small = scaled(picture, (round(picture.shape[0] * scale), round(picture.shape[1] * scale)))

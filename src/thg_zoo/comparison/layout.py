@@ -19,7 +19,10 @@ GAP = 8
 
 @dataclass(frozen=True)
 class Layout:
-    """rows x columns cells, each with a picture of `height` x `width` and a label of `label` pixels below it."""
+    """rows x columns cells, each with a picture of `height` x `width` and a label of `label` pixels above it.
+
+    Above: players lay their controls over the lower edge.
+    """
 
     rows: int
     columns: int
@@ -37,15 +40,16 @@ class Layout:
     def corner(self, cell: int) -> tuple[int, int]:
         """(y, x) of the picture of a cell, counted row by row."""
         row, column = divmod(cell, self.columns)
-        return GAP + row * (self.height + self.label + GAP), GAP + column * (self.width + GAP)
+        return GAP + self.label + row * (self.height + self.label + GAP), GAP + column * (self.width + GAP)
 
 
-def plan(sizes: Sequence[tuple[int, int]], height: int | None = None) -> Layout:
-    """The layout for cells whose pictures have these (height, width); at least one.
+def plan(sizes: Sequence[tuple[int, int] | None], height: int | None = None) -> Layout:
+    """The layout for cells whose pictures have these (height, width), None for one of any size; not all None.
 
     height: of every picture in pixels; by default that of the tallest, less where the grid would not fit 1920 x 1080.
     """
-    aspect = min(max(width / tall for tall, width in sizes), _WIDEST)
+    given = [size for size in sizes if size is not None]
+    aspect = min(max(width / tall for tall, width in given), _WIDEST)
     rows = min(range(1, len(sizes) + 1), key=lambda r: _cost(r, len(sizes), aspect))
     columns = math.ceil(len(sizes) / rows)
     if height is None:
@@ -53,12 +57,14 @@ def plan(sizes: Sequence[tuple[int, int]], height: int | None = None) -> Layout:
             ((_MOST_WIDTH - GAP) / columns - GAP) / aspect,
             ((_MOST_HEIGHT - GAP) / rows - GAP) / (1 + _label(1000) / 1000),
         )
-        height = int(max(_LOWEST, min(max(tall for tall, _ in sizes), _TALLEST, fitting)))
+        height = int(max(_LOWEST, min(max(tall for tall, _ in given), _TALLEST, fitting)))
     return Layout(rows, columns, height, round(height * aspect), _label(height))
 
 
-def fitted(size: tuple[int, int], layout: Layout) -> tuple[int, int]:
-    """(height, width) of a picture scaled to fit its cell, proportions kept."""
+def fitted(size: tuple[int, int] | None, layout: Layout) -> tuple[int, int]:
+    """(height, width) of a picture scaled to fit its cell, proportions kept; None fills it."""
+    if size is None:
+        return layout.height, layout.width
     scale = min(layout.height / size[0], layout.width / size[1])
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 

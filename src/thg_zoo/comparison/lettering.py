@@ -1,4 +1,4 @@
-"""Text on pictures: labels under cells, and reasons within empty ones."""
+"""Text on pictures: labels of cells, and reasons within empty ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def notice(text: str, size: tuple[int, int], colour: Colour = DIM) -> Picture:
     height, width = size
     picture = Image.new("RGB", (width, height), PANEL)
     draw = ImageDraw.Draw(picture)
-    for points in range(max(11, height // 14), 8, -1):
+    for points in range(max(14, height // 14), 8, -1):
         font = _font(points)
         lines = wrapped(text, font, round(width * 0.88))
         if len(lines) * points * _LINE <= height * 0.9:

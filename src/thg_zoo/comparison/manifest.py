@@ -14,7 +14,7 @@ from thg_zoo.comparison.comparing import model_names
 from thg_zoo.comparison.summaries import SECONDS, ModelSummary, summarise, table_csv
 from thg_zoo.errors import ManifestError
 from thg_zoo.jobs import Event, Job, LocalEngine, Place, run_jobs
-from thg_zoo.jobs.animator import Animator, AnimatorSettings, is_intact
+from thg_zoo.jobs.animator import Animator, AnimatorSettings, clean, is_intact, work_folder
 from thg_zoo.jobs.manifest import Row, read_manifest
 from thg_zoo.memory import release
 from thg_zoo.metrics.catalogue import check_names
@@ -32,7 +32,7 @@ class PairSettings:
     """What all pairs share; makes the function that a worker does them with. See `thg_zoo.compare`."""
 
     animator: AnimatorSettings
-    metrics: tuple[str, ...]
+    metrics: tuple[str, ...] | None
     metric_weights: str | None
 
     def __call__(self, place: Place) -> Callable[[Job], dict[str, Any]]:
@@ -62,13 +62,14 @@ def compare_many(
 
     output: a folder that takes videos/MODEL/NAME.mp4, results.jsonl (one line per model and pair, appended when it is
     finished) and models.csv. The same call goes on after an interruption, and does again only what has changed. A pair
-    that fails is recorded and counted. workers: processes, one per device by default (on the CPU one per core).
+    that fails is recorded and counted. device: auto, cpu, cuda (all of them), cuda:N, or several with commas between;
+    workers: processes, one per device by default (on the CPU one per core).
 
     Raises ManifestError with what is wrong before anything starts, OutputError, BatchError, UnknownModelError.
     """
     names = model_names(models)
     folder = Path(output).absolute()
-    wanted = check_names(metrics)
+    wanted = None if metrics is None else check_names(metrics)
     settings = PairSettings(
         AnimatorSettings(str(folder), _text(weights), precision, batch_size, seed, accept_licence),
         wanted,
@@ -85,8 +86,11 @@ def compare_many(
         intact=partial(is_intact, str(folder)),
         notify=notify,
     )
-    for _ in records:
-        pass
+    try:
+        for _ in records:
+            pass
+    finally:
+        clean(work_folder(str(folder)))
     summaries = summarise(names, jobs, folder)
     write_atomically(folder / TABLE, table_csv(summaries).encode())
     return summaries
@@ -144,7 +148,8 @@ def _jobs(
                 "options": {key: value for key, value in given.items() if key not in early},
                 "source_options": {key: value for key, value in given.items() if key in early},
             }
-            everything = [payload, settings.animator.weights, settings.animator.precision, settings.metrics]
+            measured = check_names(settings.metrics)
+            everything = [payload, settings.animator.weights, settings.animator.precision, measured]
             jobs[name] = Job(
                 name,
                 _digest(json.dumps([*everything, settings.metric_weights], sort_keys=True)),
@@ -169,8 +174,18 @@ def _do_pair(settings: PairSettings, animate: Animator, place: Place, job: Job) 
         seed=settings.animator.seed,
     )
     release()
-    seconds = sum(value["timings"].values()) / max(value["frames"], 1)
-    return {**value, SECONDS: round(seconds, 5), "scores": measured.scores, "not_computed": measured.skipped}
+    return {
+        **value,
+        SECONDS: round(_file_to_file(value) / max(value["frames"], 1), 5),
+        "scores": measured.scores,
+        "not_computed": measured.skipped,
+    }
+
+
+def _file_to_file(value: Mapping[str, Any]) -> float:
+    """Seconds for one video, its source's preparation included, which pairs of one source share."""
+    timings = value["timings"]
+    return float(timings.get("prepare", 0.0) + timings.get("read driver", 0.0) + value["seconds"])
 
 
 def _digest(text: str) -> str:

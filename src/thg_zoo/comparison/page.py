@@ -16,7 +16,7 @@ from thg_zoo.comparison.results import Row
 from thg_zoo.comparison.trial import RANDOM
 from thg_zoo.metrics.catalogue import HIGHER, LOWER, METRICS, ZERO
 from thg_zoo.metrics.evaluate import Measured
-from thg_zoo.plots import bars, curves, number, stacked_bars
+from thg_zoo.plots import bars, curves, number, stacked_bars, svg
 from thg_zoo.zoo import describe
 
 # Stages of a run that are worth telling apart; the rest of the time is "other".
@@ -24,16 +24,19 @@ _STAGES = ("prepare", "read driver", "motion", "read source", "encode source", "
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --note: #8882; --bad: #c2410c }
+@media (prefers-color-scheme: dark) { :root { --bad: #fb923c } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1180px; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem }
 h3 { font-size: .95rem; margin: 0 0 .4rem } h3 .sub { font-weight: 400; font-size: .85rem }
 video, img { max-width: 100%; border-radius: 6px; display: block } .sub { opacity: .75; margin: .2rem 0 1rem }
 table { border-collapse: collapse; font-size: .88rem }
 td, th { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: bottom }
-th { font-weight: 600 } td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
-.scroll { overflow-x: auto } .best { font-weight: 700 } .bad { color: var(--bad) }
+th { font-weight: 600 } .facts th { white-space: nowrap; vertical-align: top }
+.n { text-align: right; font-variant-numeric: tabular-nums } td.n { white-space: nowrap }
+.scroll { overflow-x: auto; margin-bottom: .8rem } .charts + h3 { margin-top: 1.6rem }
+.best { font-weight: 700 } .bad { color: var(--bad) }
 .note { background: var(--note); border-radius: 6px; padding: .6rem .9rem; margin: .8rem 0 }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(440px, 1fr)); gap: 1.6rem 2rem }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(440px, 100%), 1fr)); gap: 1.6rem 2rem }
 svg { max-width: 100%; height: auto } pre { font-size: .8rem; overflow-x: auto } details { margin: .5rem 0 }
 """
 
@@ -84,7 +87,10 @@ def _warnings(rows: Sequence[Row], conditions: Mapping[str, Any]) -> list[str]:
             "nothing; their timings and memory do.</p>"
         )
     if conditions["metric_weights"] == RANDOM:
-        notes.append('<p class="note"><b>SyncNet has random weights:</b> LSE-C, LSE-D and AV offset mean nothing.</p>')
+        notes.append(
+            '<p class="note"><b>SyncNet and FAN have random weights:</b> LSE-C, LSE-D, AV offset, AKD, LMD, '
+            "M-LMD, EAR and blinks mean nothing.</p>"
+        )
     notes += [
         f'<p class="note bad"><b>{escape(row.model)} failed:</b> {escape(row.error)} {escape(row.remedy)}</p>'
         for row in rows
@@ -103,8 +109,9 @@ def _results(rows: Sequence[Row]) -> str:
         ("peak memory", lambda row: megabytes(row.memory.peak) if row.memory else ""),
     ]
     lines = []
-    for title, text in facts:
-        cells = [f'<td class="n">{text(row) if row.ok else "failed"}</td>' for row in rows]
+    for k, (title, text) in enumerate(facts):
+        failed = "–" if k else "failed"
+        cells = [f'<td class="n">{text(row) if row.ok else failed}</td>' for row in rows]
         lines.append(f"<tr><td>{title}</td>{''.join(cells)}</tr>")
     for name, metric in METRICS.items():
         if any(name in row.scores for row in rows):
@@ -114,12 +121,12 @@ def _results(rows: Sequence[Row]) -> str:
                 cells.append(f'<td class="n{" best" if best == row.model else ""}">{value}</td>')
             unit = f" ({metric.unit})" if metric.unit else ""
             lines.append(f"<tr><td>{escape(metric.title)} {metric.arrow}{escape(unit)}</td>{''.join(cells)}</tr>")
-    return table(["", *(row.model for row in rows)], lines)
+    return table(["", *(row.model for row in rows)], lines, numbers_from=1)
 
 
 def best_of(name: str, rows: Sequence[Row]) -> str | None:
-    """The model with the best value, where the metric has a direction and several models have one."""
-    values = {row.model: row.scores[name] for row in rows if name in row.scores}
+    """The model with the best value, where the metric has a direction and several models with weights have one."""
+    values = {row.model: row.scores[name] for row in rows if name in row.scores and not row.random_weights}
     rank = {HIGHER: lambda v: v, LOWER: lambda v: -v, ZERO: lambda v: -abs(v)}.get(METRICS[name].better)
     if rank is None or len(values) < 2:
         return None
@@ -133,10 +140,12 @@ def _metric_charts(rows: Sequence[Row]) -> list[str]:
         if values:
             unit = metric.unit.split()[0] if metric.unit.startswith("%") else metric.unit
             better = {HIGHER: "higher is better", LOWER: "lower is better", ZERO: "closer to 0 is better"}
+            best = best_of(name, rows)
+            drawing = bars(values, unit if len(unit) < 6 else "", None if best is None else [best])
             charts.append(
                 f"<div><h3>{escape(metric.title)} {metric.arrow} <span class=sub>{escape(metric.summary)}; "
                 f"{better.get(metric.better, 'compare with real video')}</span></h3>"
-                f"{bars(values, unit if len(unit) < 6 else '', best_of(name, rows))}</div>"
+                f"{svg(drawing)}</div>"
             )
     return ["<h2>Metrics</h2>", f'<div class="charts">{"".join(charts)}</div>'] if charts else []
 
@@ -170,7 +179,7 @@ def _mouths(rows: Sequence[Row], measured: Mapping[str, Measured]) -> list[str]:
         highest = np.nanmax(found.opening)
         series = {"mouth opening": found.opening / (highest or 1.0), "loudness": found.loudness}
         seconds = len(found.loudness) / float(row.fps)
-        charts.append(f"<div><h3>{escape(row.model)}</h3>{curves(series, seconds)}</div>")
+        charts.append(f"<div><h3>{escape(row.model)}</h3>{svg(curves(series, seconds))}</div>")
     if not charts:
         return []
     text = "Darkness of the open mouth, and loudness over its upper 50 dB; each scaled to its largest."
@@ -191,15 +200,15 @@ def _timings(rows: Sequence[Row]) -> list[str]:
         }
         per_frame[row.model] = row.timings.per_frame * 1000
     charts = [
-        f"<div><h3>Milliseconds per frame, file to file</h3>{bars(per_frame, 'ms')}</div>",
-        f"<div><h3>From nothing to the file, by stage</h3>{stacked_bars(whole, 's')}</div>",
+        f"<div><h3>Milliseconds per frame, file to file</h3>{svg(bars(per_frame, 'ms'))}</div>",
+        f"<div><h3>From nothing to the file, by stage</h3>{svg(stacked_bars(whole, 's'))}</div>",
     ]
     return ["<h2>Time</h2>", f'<div class="charts">{"".join(charts)}</div>']
 
 
 def _fairness(rows: Sequence[Row], conditions: Mapping[str, Any]) -> str:
     head = [
-        *("model", "weights", "driven by", "crop", "batch", "load s", "file to file s", "cold s", "warm s"),
+        *("model", "weights", "driven by", "crop", "device", "batch", "load s", "file to file s", "cold s", "warm s"),
         *("memory before", "peak memory"),
     ]
     lines = []
@@ -209,7 +218,7 @@ def _fairness(rows: Sequence[Row], conditions: Mapping[str, Any]) -> str:
         times = row.timings
         weights = "random" if row.random_weights else ", ".join(w["verified"] for w in row.run["weights"]) or "none"
         crop = describe(row.model).spec.crop or "none"
-        texts = [row.model, weights, short(row.driver), crop, str(row.run["batch_size"])]
+        texts = [row.model, weights, short(row.driver), crop, row.run["device"], str(row.run["batch_size"])]
         values = [times.load, times.file_to_file, times.cold, times.warm]
         numbers = [number(value) if value is not None else "not measured" for value in values]
         numbers += [megabytes(row.memory.before), megabytes(row.memory.peak)]
@@ -220,11 +229,11 @@ def _fairness(rows: Sequence[Row], conditions: Mapping[str, Any]) -> str:
         "the same for all": f"seed {conditions['seed']}, {conditions['device']}, {conditions['codec']}",
         "measured on": "each model's own video, whole frames at its own rate and size, after encoding",
         "grid": f"{grid['fps']} fps by exact times, pictures {grid['cell_width']} x {grid['cell_height']}",
-        "memory": "resident memory of this process, without ffmpeg",
+        "memory": "resident memory of the process that ran the model, without ffmpeg",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
     }
     more = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(text))}</td></tr>" for name, text in facts.items())
-    return table(head, lines) + f'<div class="scroll"><table>{more}</table></div>'
+    return table(head, lines, numbers_from=6) + f'<div class="scroll"><table class="facts">{more}</table></div>'
 
 
 def _options(rows: Sequence[Row]) -> list[str]:

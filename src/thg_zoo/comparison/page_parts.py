@@ -37,9 +37,10 @@ def _data(content: bytes, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def table(head: Sequence[str], lines: Sequence[str]) -> str:
-    """A table from its headings and its rows, which are HTML already."""
-    cells = "".join(f"<th>{escape(text)}</th>" for text in head)
+def table(head: Sequence[str], lines: Sequence[str], numbers_from: int | None = None) -> str:
+    """A table from its headings and its rows, which are HTML already; columns of numbers begin at `numbers_from`."""
+    last = len(head) if numbers_from is None else numbers_from
+    cells = "".join(f"<th{' class=n' if k >= last else ''}>{escape(text)}</th>" for k, text in enumerate(head))
     return f'<div class="scroll"><table><tr>{cells}</tr>{"".join(lines)}</table></div>'
 
 

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -65,6 +65,28 @@ class Row:
         """Whether the model delivered."""
         return self.status == "ok"
 
+    def to_json(self) -> dict[str, Any]:
+        """The row as JSON can hold it; `from_json` makes it again, with what the run report holds as plain values."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self), default=str))
+        return plain
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Row:
+        """The row from `to_json`."""
+        typed: dict[str, Callable[[Any], Any]] = {
+            "file": Path,
+            "fps": Fraction,
+            "size": tuple,
+            "timings": lambda value: Timings(**value),
+            "memory": lambda value: Memory(**value),
+        }
+        return cls(
+            **{
+                name: typed[name](value) if name in typed and value is not None else value
+                for name, value in data.items()
+            }
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -81,13 +103,13 @@ class Comparison:
 
 def to_json(rows: Sequence[Row], conditions: Mapping[str, Any]) -> str:
     """`conditions` (what is the same for all models) and the rows, indented."""
-    models = [_plain(row) for row in rows]
-    return json.dumps({**conditions, "models": models}, indent=2, ensure_ascii=False, default=str) + "\n"
+    models = [_shown(row) for row in rows]
+    return json.dumps({**conditions, "models": models}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _plain(row: Row) -> dict[str, Any]:
-    """A row as JSON can hold it; files by their name beside the results."""
-    data = dataclasses.asdict(row)
+def _shown(row: Row) -> dict[str, Any]:
+    """A row with files by their name beside the results, and what follows from its values."""
+    data = row.to_json()
     if row.file is not None:
         data["file"] = f"{row.file.parent.name}/{row.file.name}"
     if row.timings is not None:

@@ -6,7 +6,7 @@ import csv
 import io
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One model over all pairs. values: by metric, and `SECONDS`; causes: why pairs failed, with how many."""
+    """One model over all pairs. values: by metric, and `SECONDS`; causes: why pairs failed, with how many; skipped: of
+    metrics without any value why one pair has none.
+    """
 
     model: str
     done: int
     failed: int
     values: Mapping[str, Spread]
     causes: Mapping[str, int]
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def summarise(names: Sequence[str], jobs: Iterable[Job], folder: Path) -> list[ModelSummary]:
@@ -50,9 +53,11 @@ def summarise(names: Sequence[str], jobs: Iterable[Job], folder: Path) -> list[M
 def _summary(model: str, records: Sequence[Record]) -> ModelSummary:
     values: dict[str, list[float]] = {}
     causes: dict[str, int] = {}
+    reasons: dict[str, str] = {}
     for record in records:
         if record.failure is not None:
             causes[record.failure.cause] = causes.get(record.failure.cause, 0) + 1
+        reasons |= record.value.get("not_computed", {})
         for name, value in {SECONDS: record.value.get(SECONDS), **record.value.get("scores", {})}.items():
             if value is not None:
                 values.setdefault(name, []).append(float(value))
@@ -61,7 +66,8 @@ def _summary(model: str, records: Sequence[Record]) -> ModelSummary:
         for name, found in values.items()
     }
     done = sum(record.done for record in records)
-    return ModelSummary(model, done, len(records) - done, spreads, causes)
+    skipped = {name: reason for name, reason in reasons.items() if name not in spreads}
+    return ModelSummary(model, done, len(records) - done, spreads, causes, skipped)
 
 
 def table_csv(summaries: Sequence[ModelSummary]) -> str:
@@ -89,6 +95,17 @@ def table_markdown(summaries: Sequence[ModelSummary]) -> str:
         cells = ["-" if s is None else f"{s.mean:.3g} ± {s.deviation:.2g}" for s in spreads]
         rows.append([summary.model, str(summary.done), str(summary.failed), *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def missing_metrics(summaries: Sequence[ModelSummary]) -> dict[str, list[str]]:
+    """Titles of the metrics that no model has a value of, by the reason that the first one gives."""
+    measured = _measured(summaries)
+    found: dict[str, list[str]] = {}
+    for name, metric in METRICS.items():
+        reasons = [summary.skipped[name] for summary in summaries if name in summary.skipped]
+        if reasons and name not in measured:
+            found.setdefault(reasons[0], []).append(metric.title)
+    return found
 
 
 def _measured(summaries: Sequence[ModelSummary]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from thg_zoo.comparison.results import Row, Timings
 from thg_zoo.errors import Cancelled, ThgZooError
+from thg_zoo.inputs import open_driver, open_source
 from thg_zoo.memory import MemoryMeter, release
 from thg_zoo.run import CancelCheck, Progress, ProgressCallback
 from thg_zoo.runtime import resolve_runtime
@@ -86,6 +87,10 @@ def run_model(model: str, source: SourceLike, driver: DriverLike, folder: Path, 
 
 def _run(model: str, source: SourceLike, driver: DriverLike, folder: Path, setting: Setting, watch: Watch) -> Row:
     watch.advance(f"{model}: load", 0, 1)
+    # Weights may be large: inputs that the model does not take are refused before anything is fetched.
+    spec = describe(model).spec
+    open_source(source, spec.sources)
+    open_driver(driver, spec.drivers)
     meter = MemoryMeter(resolve_runtime(setting.device, setting.precision).device)
     begin = time.perf_counter()
     adapter = load(

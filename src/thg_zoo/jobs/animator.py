@@ -177,6 +177,7 @@ def _value(report: RunReport, name: str, task: dict[str, Any], size: int | None)
         "video_seconds": round(float(report.frames / Fraction(report.fps)), 4),
         "size": list(report.size),
         "device": report.device,
+        "seconds": round(report.seconds, 4),
         "timings": {stage: round(seconds, 4) for stage, seconds in report.timings.items()},
         "warnings": report.warnings,
     }

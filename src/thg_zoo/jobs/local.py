@@ -30,7 +30,8 @@ class LocalEngine:
     """Jobs on this machine.
 
     workers: how many processes, None for one per device (on the CPU one per core, 8 at most); device: auto, cpu,
-    cuda (all of them), cuda:N or mps; retries: how often a job is started again after its worker crashed;
+    cuda (all of them), cuda:N or mps, or several with commas between, one worker for each time that one is named;
+    retries: how often a job is started again after its worker crashed;
     timeout: seconds after which a job is taken for hanging (loading the model counts for the first one). CPU threads
     are divided among the workers. Raises DeviceError, UsageError.
     """
@@ -66,6 +67,8 @@ def cores() -> int:
 
 def _devices(device: str) -> list[str]:
     """The devices that workers are spread over."""
+    if "," in device:
+        return [found for part in device.split(",") for found in _devices(part.strip())]
     if device == "cpu":
         return ["cpu"]
     from thg_zoo.runtime import resolve_runtime

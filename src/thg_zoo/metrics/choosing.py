@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from thg_zoo.audio.mfcc import pcm16
 from thg_zoo.errors import WeightsError
 from thg_zoo.faces.detector import Face
 from thg_zoo.faces.mtcnn import Mtcnn
@@ -16,8 +16,9 @@ from thg_zoo.inputs import Source
 from thg_zoo.media.audio import Audio, audio_blocks, read_audio
 from thg_zoo.metrics import fidelity
 from thg_zoo.metrics.catalogue import METRICS
+from thg_zoo.metrics.fan_landmarks import load_fan_landmarks
 from thg_zoo.metrics.identity import Embedder, Identity
-from thg_zoo.metrics.landmarks import FivePoints, Jitter, LandmarkFinder, Landmarks68
+from thg_zoo.metrics.landmarks import FaceLandmarkFinder, FivePoints, Jitter, LandmarkFinder, Landmarks68
 from thg_zoo.metrics.meter import Meter, Skip
 from thg_zoo.metrics.mouth import LOUDNESS_RATE, MouthMeter
 from thg_zoo.metrics.seam import Seam
@@ -30,7 +31,9 @@ _SAME_SHAPE = 0.02
 
 @dataclass(frozen=True)
 class Material:
-    """What there is to measure with: see `thg_zoo.metrics.evaluate.evaluate`."""
+    """What there is to measure with: see `thg_zoo.metrics.evaluate.evaluate`. fetch: whether large weights of networks
+    are downloaded for metrics.
+    """
 
     video: Source
     source: Source | None
@@ -42,6 +45,7 @@ class Material:
     embedder: Embedder | None
     device: torch.device
     seed: int
+    fetch: bool
 
 
 def build_meters(names: Sequence[str], material: Material) -> tuple[list[Meter], dict[str, str]]:
@@ -89,7 +93,7 @@ def _sync(material: Material) -> Meter:
         )
     except WeightsError as error:
         raise Skip(str(error)) from error
-    samples = np.clip(np.round(read_audio(sound, SAMPLE_RATE).samples * 32768.0), -32768, 32767).astype(np.int16)
+    samples = pcm16(read_audio(sound, SAMPLE_RATE).samples)
     assert material.video.fps is not None
     return SyncMeter(network, samples, material.video.fps, material.device)
 
@@ -114,10 +118,24 @@ def _seam(material: Material) -> Meter:
 
 
 def _landmarks(material: Material) -> Meter:
-    if material.landmarks is None:
-        raise Skip("needs a finder of 68 face landmarks; the bundled detector gives five points")
     assert material.video.fps is not None
-    return Landmarks68(material.landmarks, material.video.fps, material.reference is not None)
+    return Landmarks68(_finder(material), material.video.fps, material.reference is not None)
+
+
+def _finder(material: Material) -> FaceLandmarkFinder:
+    own = material.landmarks
+    if own is not None:
+        return lambda frames, _: own(frames)
+    try:
+        return load_fan_landmarks(
+            material.weights,
+            material.device,
+            fetch=material.fetch,
+            accept_licence=material.accept_licence,
+            seed=material.seed,
+        )
+    except WeightsError as error:
+        raise Skip(str(error)) from error
 
 
 def _identity(material: Material) -> Meter:

@@ -70,8 +70,9 @@ def evaluate(
     """Measure `video`.
 
     source: the picture or video it was made from; reference: the video that should have come out; audio: its sound,
-    by default that of the file; names: metrics of the catalogue, all by default; weights: SyncNet's, as for `load`;
-    landmarks: finds 68 face landmarks, embedder: gives identity embeddings of aligned faces (see docs/metrics.md).
+    by default that of the file; names: metrics of the catalogue, by default all for which everything is here;
+    weights: those of SyncNet (a file), of SyncNet and FAN (a folder), or `random`; landmarks: finds 68 face landmarks
+    in place of FAN; embedder: gives identity embeddings of aligned faces (see docs/metrics.md).
     A metric that cannot be computed is skipped with the reason. Raises MediaError for videos that cannot be read,
     UsageError for an unknown metric, Cancelled.
     """
@@ -91,6 +92,7 @@ def evaluate(
         embedder=embedder,
         device=runtime.device,
         seed=seed,
+        fetch=names is not None,
     )
     wanted = check_names(names)
     meters, skipped = build_meters(wanted, material)

@@ -9,10 +9,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from thg_zoo.faces.detector import Face
 from thg_zoo.metrics.meter import Batch, Frames, Mean, Meter, Points, Skip, eye_distance, pairs
 
 # Finds the 68 landmarks of the iBUG scheme, [68, 2] in pixels, in each of uint8 [B, H, W, 3]; None without a face.
-LandmarkFinder: TypeAlias = Callable[[Frames], Sequence[NDArray[np.float32] | None]]
+LandmarkFinder: TypeAlias = Callable[[Frames], Sequence[Points | None]]
+# The same, told which face was found in each.
+FaceLandmarkFinder: TypeAlias = Callable[[Frames, Sequence[Face | None]], Sequence[Points | None]]
 
 _RIGHT_EYE, _LEFT_EYE, _MOUTH = slice(36, 42), slice(42, 48), slice(48, 68)
 # Soukupova and Cech 2016: below it an eye is closed; a blink lasts at least so long (three frames at 30 per second).
@@ -78,17 +81,18 @@ class Landmarks68(Meter):
     """akd, lmd, m_lmd, ear and blink_rate, from landmarks that `find` gives."""
 
     names = ("akd", "lmd", "m_lmd", "ear", "blink_rate")
+    looks_at_faces = True
 
-    def __init__(self, find: LandmarkFinder, fps: Fraction, reference: bool) -> None:
+    def __init__(self, find: FaceLandmarkFinder, fps: Fraction, reference: bool) -> None:
         self._find, self._fps, self._reference = find, fps, reference
         self._akd, self._lmd, self._mouth = Mean(), Mean(), Mean()
         self._openness: list[float] = []
 
     def update(self, batch: Batch) -> None:
-        found = self._find(batch.frames)
+        found = self._find(batch.frames, batch.faces)
         self._openness += [np.nan if points is None else eye_aspect_ratio(points) for points in found]
         scale = _EVALUATED_AT / batch.frames.shape[1]
-        others = self._find(batch.reference) if len(batch.reference) else []
+        others = self._find(batch.reference, batch.reference_faces) if len(batch.reference) else []
         for points, other in zip(found, others, strict=False):
             if points is not None and other is not None:
                 eyes = float(np.linalg.norm(other[_LEFT_EYE].mean(axis=0) - other[_RIGHT_EYE].mean(axis=0)))

@@ -33,7 +33,7 @@ class Seam(Meter):
                 self._mean.add(visible)
 
     def result(self) -> dict[str, float]:
-        return {"seam": self._mean.value("no part of the picture differs from the source")}
+        return {"seam": self._mean.value("no part of the picture, but for specks, differs from the source")}
 
 
 def seam_visibility(grey: NDArray[np.float32], source: NDArray[np.float32]) -> float | None:

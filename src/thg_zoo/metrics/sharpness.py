@@ -42,7 +42,7 @@ class Cpbd(Meter):
 
 
 class Niqe(Meter):
-    """niqe: pyiqa's, over every fifth frame. Raises Skip where that package is missing."""
+    """niqe: pyiqa's, over every fifth frame. Raises Skip where the package, or what it downloads, cannot be had."""
 
     names = ("niqe",)
 
@@ -51,7 +51,10 @@ class Niqe(Meter):
             library: Any = importlib.import_module("pyiqa")
         except ImportError as error:
             raise Skip("needs the package pyiqa, which downloads the statistics of natural pictures") from error
-        self._score = library.create_metric("niqe", device=device)
+        try:
+            self._score = library.create_metric("niqe", device=device)
+        except OSError as error:
+            raise Skip(f"the statistics that pyiqa downloads could not be had: {error}") from error
         self._mean, self._seen = Mean(), 0
 
     def update(self, batch: Batch) -> None:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from thg_zoo.audio.mfcc import mfcc
 from thg_zoo.metrics.meter import Batch, Meter, Skip
-from thg_zoo.metrics.mfcc import mfcc
 from thg_zoo.metrics.syncnet import FACE, FRAMES, MFCC_COLUMNS, SyncNet
 from thg_zoo.timing import Resampler
 

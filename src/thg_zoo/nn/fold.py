@@ -13,6 +13,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from thg_zoo.nn.as_written import kept_as_written
+
 _Convolution = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _Norm = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
@@ -23,10 +25,13 @@ def fold_batch_norm(network: nn.Module) -> int:
     Pairs are found in `nn.Sequential`s (a convolution and the norm right behind it) and in modules that name
     theirs in a class attribute `folds = (("conv", "norm"), ...)`, which promises that the norm is applied
     to the convolution's output and to nothing else. The arithmetic is float64, so that the weights are
-    rounded once. Returns the number of norms that were folded; the network must be in evaluation mode.
+    rounded once. Returns the number of norms that were folded, none inside `as_written`; the network must be in
+    evaluation mode.
     """
     if network.training:
         raise ValueError("A network in training mode has no fixed norms to fold: call eval() first.")
+    if kept_as_written():
+        return 0
     pairs = [(parent, *names) for parent in network.modules() for names in _pairs(parent)]
     for parent, before, after in pairs:
         _fold_pair(parent.get_submodule(before), parent.get_submodule(after))

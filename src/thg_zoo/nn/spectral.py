@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thg_zoo.nn.as_written import kept_as_written
+
 
 class SpectralConv2d(nn.Module):
     """A convolution whose kernel is divided by its spectral norm at every call.
@@ -44,8 +46,10 @@ def fold_spectral_norm(network: nn.Module) -> int:
     """Replaces, in place, every `SpectralConv2d` below `network` by a plain convolution; returns how many.
 
     The division is then done once instead of at every call. Fold after the published state dict has been loaded:
-    its entries are gone afterwards.
+    its entries are gone afterwards. Inside `as_written` none is replaced.
     """
+    if kept_as_written():
+        return 0
     found = [
         (parent, name, child)
         for parent in network.modules()
