@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 
 import parity
+from thg_zoo.keypoints.points import KeyPoints
+from thg_zoo.nn.dense_motion import DenseMotion2d, affine_motions
 from thg_zoo.nn.fast_forms import use_fast_forms
 from thg_zoo.nn.fold import fold_batch_norm
+from thg_zoo.nn.grid import coordinate_grid
 from thg_zoo.nn.spectral import fold_spectral_norm
 from thg_zoo.weights.seeded import fill_state_dict
 
@@ -124,6 +127,28 @@ def recorded(network: nn.Module, **modules: str) -> Iterator[dict[str, Tensor]]:
     yield seen
     for handle in handles:
         handle.remove()
+
+
+def dense_motion_maps(
+    network: DenseMotion2d, picture: Tensor, kp_source: KeyPoints, kp_driving: KeyPoints
+) -> dict[str, Tensor]:
+    """The inner maps of dense motion under the names of the published code."""
+    source = network.encode(picture)
+    with recorded(network, hourglass="hourglass", mask="mask", joined="<hourglass") as seen:
+        motion = network(source, kp_source, kp_driving)
+    size = source.appearance.shape[2:]
+    moved = affine_motions(kp_source, kp_driving, size)
+    still = coordinate_grid(size, moved).expand(len(moved), 1, -1, -1, -1)
+    joined = seen["joined"].unflatten(1, (moved.shape[1] + 1, 4))
+    return {
+        "heatmap": joined[:, :, :1],
+        "sparse_motion": torch.cat([still, moved], dim=1),
+        "sparse_deformed": joined[:, :, 1:],
+        "hourglass": seen["hourglass"],
+        "mask": seen["mask"].softmax(1),
+        "deformation": motion.flow,
+        "occlusion_map": motion.occlusion,
+    }
 
 
 def enlarged(low: Tensor, size: int) -> Tensor:

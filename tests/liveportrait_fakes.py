@@ -60,7 +60,8 @@ class Fake(Perceptrons):
     def encode(self, pictures: Tensor) -> Tensor:
         return pictures
 
-    def render(self, source: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
+    def render(self, source: Tensor, kp_source: Tensor, kp_driving: Tensor, *, translated: bool = False) -> Tensor:
+        assert not translated
         assert len(kp_source) in (1, len(kp_driving))
         brighter = 0.2 * kp_driving[:, :, 1].mean(dim=1).view(-1, 1, 1, 1)
         return torch.nn.functional.interpolate(source, scale_factor=2.0) + brighter

@@ -14,9 +14,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote
+
+from thg_zoo.zoo import ModelDescription
 
 RESOLVE = re.compile(r"/(?:(?P<type>spaces|datasets)/)?(?P<repo>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
 COMMITS = re.compile(r"/api/(?P<type>models|spaces|datasets)/(?P<repo>[^/]+/[^/]+)/commits/(?P<revision>[^/?]+)")
@@ -84,6 +87,18 @@ class LocalHub:
                 fault.times -= 1
                 return fault
         return Fault()
+
+
+def publish(hub: LocalHub, model: ModelDescription, folder: Path) -> ModelDescription:
+    """The files of a variant put on the hub as they lie in a folder; the model as its card would name them there."""
+    files = []
+    for file in model.variant.files:
+        source = next(s for s in file.sources if s.kind == "huggingface")
+        content = (folder / file.name).read_bytes()
+        sha256 = hub.add(source.repo_id, source.path, content)
+        pinned = (replace(source, revision=hub.commit),)
+        files.append(replace(file, sha256=sha256, size=len(content), sources=pinned))
+    return replace(model, variant=replace(model.variant, files=tuple(files)))
 
 
 class _Handler(BaseHTTPRequestHandler):

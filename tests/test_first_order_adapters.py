@@ -195,7 +195,7 @@ def test_paste_back_changes_the_crop_alone(fomm, face, drive):
 
 
 def test_crops_follow_the_published_rule(fomm, face, drive):
-    x, _, width, height = fomm.prepare(face, size="128").identity.crop
+    x, _, width, height = fomm.prepare(face, size="128").identity.crop.box
     assert abs(width - height) <= 1
     assert 0 < x < x + width < 256
     with pytest.raises(FaceError, match="source"):
@@ -231,17 +231,17 @@ def test_one_crop_for_the_whole_clip():
 
 def test_a_portrait_on_its_side_is_turned(fomm, face):
     upright = fomm.prepare(face, size="128").identity
-    assert upright.turns == 0
+    assert upright.crop.turns == 0
     for turns in (1, 2):
         portrait = fomm.prepare(np.ascontiguousarray(np.rot90(face, turns)), size="128")
-        assert portrait.identity.turns == 4 - turns
+        assert portrait.identity.crop.turns == 4 - turns
         # The detector's boxes differ by a pixel or two; turned otherwise, pictures differ by more than their deviation.
         difference = (portrait.identity.picture - upright.picture).abs().mean()
         assert difference < 0.35 * upright.picture.std()
     # Put back, the crop lies as the picture does.
     options = {"driver_crop": "none", "relative": False, "paste_back": True}
     pasted = portrait.animate(face, **options).to_array()[0].astype(int)
-    x, y, width, height = upright.crop
+    x, y, width, height = upright.crop.box
     expected = fomm.prepare(face, size="128").animate(face, **options).to_array()[0].astype(int)
     inner = slice(y + 10, y + height - 10), slice(x + 10, x + width - 10)
     found = np.rot90(pasted, -2)[inner]
@@ -251,7 +251,7 @@ def test_a_portrait_on_its_side_is_turned(fomm, face):
 
 def test_one_of_two_faces_is_chosen(fomm, face):
     wide = np.concatenate([face, face // 2], axis=1)
-    crops = [fomm.prepare(wide, size="128", face=which).identity.crop for which in ("0", "1")]
+    crops = [fomm.prepare(wide, size="128", face=which).identity.crop.box for which in ("0", "1")]
     assert crops[0][0] + crops[0][2] <= 256 + 30 < 256 + 60 <= crops[1][0] + 30
     with pytest.raises(FaceError, match="There is no face 2"):
         fomm.prepare(wide, size="128", face="2")

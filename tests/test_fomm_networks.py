@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from golden_cases import Case, Outputs, check, enlarged, folded, parametrize, recorded
+from golden_cases import Case, Outputs, check, dense_motion_maps, enlarged, folded, parametrize, recorded
 from layouts import assert_layout
-from thg_zoo.adapters.fomm.networks import NUM_KP, Generator
+from thg_zoo.adapters.fomm.adapter import NUM_KP
 from thg_zoo.keypoints.points import KeyPoints
 from thg_zoo.keypoints.transfer import RelativeMotion
-from thg_zoo.nn.dense_motion import affine_motions
-from thg_zoo.nn.grid import coordinate_grid
+from thg_zoo.nn.image_generator import ImageGenerator
 from thg_zoo.nn.keypoint_detector import KeyPointDetector
 from thg_zoo.nn.warp import warp
 
@@ -32,27 +31,13 @@ def _points(inputs: dict[str, Tensor], name: str) -> KeyPoints:
 
 
 def dense_motion(case: Case, inputs: dict[str, Tensor]) -> Outputs:
-    network = case.fill(Generator()).dense_motion_network
-    kp_source, kp_driving = _points(inputs, "source"), _points(inputs, "driving")
-    source = network.encode(inputs["source"])
-    with recorded(network, mask="mask", joined="<hourglass") as seen:
-        motion = network(source, kp_source, kp_driving)
-    size = source.appearance.shape[2:]
-    moved = affine_motions(kp_source, kp_driving, size)
-    still = coordinate_grid(size, moved).expand(len(moved), 1, -1, -1, -1)
-    joined = seen["joined"].unflatten(1, (NUM_KP + 1, 4))
-    return {
-        "heatmap": joined[:, :, :1],
-        "sparse_motion": torch.cat([still, moved], dim=1),
-        "sparse_deformed": joined[:, :, 1:],
-        "mask": seen["mask"].softmax(1),
-        "deformation": motion.flow,
-        "occlusion_map": motion.occlusion,
-    }
+    network = case.fill(ImageGenerator()).dense_motion_network
+    maps = dense_motion_maps(network, inputs["source"], _points(inputs, "source"), _points(inputs, "driving"))
+    return {name: value for name, value in maps.items() if name != "hourglass"}
 
 
 def generator(case: Case, inputs: dict[str, Tensor]) -> Outputs:
-    network = case.fill(Generator())
+    network = case.fill(ImageGenerator())
     inner = {
         "encoded": "down_blocks.1",
         "warped": "<bottleneck",
@@ -77,7 +62,7 @@ def generator(case: Case, inputs: dict[str, Tensor]) -> Outputs:
 
 def _animate(case: Case, source: Tensor, driving: Tensor, *, relative: bool) -> Outputs:
     detect = folded(case.fill(KeyPointDetector(NUM_KP)))
-    generate = folded(case.fill(Generator()))
+    generate = folded(case.fill(ImageGenerator()))
     kp_source, kp_driving = detect(source), detect(driving)
     moved = RelativeMotion.adapted(kp_source, kp_driving[:1])(kp_driving) if relative else kp_driving
     prediction = generate.render(generate.encode(source), kp_source, moved)
@@ -111,7 +96,7 @@ def test_network_matches_published_code(name, runner):
 
 
 @pytest.mark.parametrize(
-    ("part", "network"), [("kp_detector", lambda: KeyPointDetector(NUM_KP)), ("generator", Generator)]
+    ("part", "network"), [("kp_detector", lambda: KeyPointDetector(NUM_KP)), ("generator", ImageGenerator)]
 )
 def test_state_dict_has_the_published_layout(part, network):
     assert_layout("fomm", FILE, part, network)
@@ -120,7 +105,7 @@ def test_state_dict_has_the_published_layout(part, network):
 @torch.inference_mode()
 def test_batches_of_frames_and_of_sources_equal_single_frames():
     torch.manual_seed(0)
-    network = folded(Generator().eval())
+    network = folded(ImageGenerator().eval())
     pictures = torch.rand(2, 3, 128, 128)
     kp_sources, kp_driving = (
         KeyPoints(torch.rand(2, NUM_KP, 2) - 0.5, torch.eye(2) + 0.1 * torch.randn(2, NUM_KP, 2, 2)) for _ in "ab"

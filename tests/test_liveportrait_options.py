@@ -105,7 +105,7 @@ EFFECTS: dict[str, tuple[Any, dict[str, Any], set[str]]] = {
     "feather": (0.3, {"mask": "soft"}, {"frame"}),
     "audio": ("source", {}, {"sound"}),
 }
-ELSEWHERE = {"face", "driving_face", "landmarks", "landmark_model", "missing_face"}
+ELSEWHERE = {"compile", "face", "driving_face", "landmarks", "landmark_model", "missing_face"}
 
 
 def test_every_option_is_tested() -> None:

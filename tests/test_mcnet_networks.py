@@ -122,3 +122,14 @@ def test_network_matches_published_code(name, runner):
 )
 def test_state_dict_has_the_published_layout(part, network):
     assert_layout("mcnet", "00000099-checkpoint.pth.tar", part, network)
+
+
+@torch.inference_mode()
+def test_mixed_kernels_in_lower_precision() -> None:
+    torch.manual_seed(0)
+    conv = DynamicConv(16, 8).eval()
+    x, y = torch.randn(2, 16, 6, 6), torch.randn(2, 16, 6, 6)
+    expected = conv(x, y)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = conv(x, y)
+    assert (found - expected).std() < 0.01 * expected.std()

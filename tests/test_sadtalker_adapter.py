@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import resource
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -20,12 +19,13 @@ from torch import Tensor
 import thg_zoo
 from golden_cases import Case
 from layouts import load_layout
+from local_hub import publish
 from test_sadtalker_faces import face_points
 from thg_zoo.adapters.sadtalker import adapter as adapter_module
 from thg_zoo.adapters.sadtalker.adapter import SadTalkerAdapter
-from thg_zoo.adapters.sadtalker.points import Points
 from thg_zoo.cli.main import _main
 from thg_zoo.errors import FaceError, OptionError
+from thg_zoo.face3d.points import Points
 from thg_zoo.faces.detector import Picture
 from thg_zoo.inputs import Clip
 from thg_zoo.media.audio import Audio
@@ -336,15 +336,7 @@ def test_the_files_of_the_first_release_hold_the_same_networks(
 def test_from_the_hub_to_the_file(
     machine: Machine, published: Path, face_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    described, files = describe("sadtalker"), []
-    for file in described.variant.files:
-        source = next(s for s in file.sources if s.kind == "huggingface")
-        content = (published / file.name).read_bytes()
-        sha256 = machine.hub.add(source.repo_id, source.path, content)
-        pinned = (dataclasses.replace(source, revision=machine.hub.commit),)
-        files.append(dataclasses.replace(file, sha256=sha256, size=len(content), sources=pinned))
-    variant = dataclasses.replace(described.variant, files=tuple(files))
-    served = dataclasses.replace(described, variant=variant)
+    served = publish(machine.hub, describe("sadtalker"), published)
     monkeypatch.setattr("thg_zoo.zoo._registry", lambda: {"sadtalker": served})
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 10_000_000)
     samples, rate = speech(0.08)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from golden_cases import Case, Outputs, check, parametrize
-from thg_zoo.adapters.sadtalker.alignment import align
 from thg_zoo.adapters.sadtalker.crop import Cut, Preprocess, cut_picture, moved_points, plan_cut
 from thg_zoo.adapters.sadtalker.pasting import PasteBack, with_aspect
-from thg_zoo.adapters.sadtalker.points import eyes_and_mouth, five_points
-from thg_zoo.adapters.sadtalker.reconstruction import Reconstruction
-from thg_zoo.adapters.sadtalker.standard_points import STANDARD_POINTS
 from thg_zoo.errors import FaceError
+from thg_zoo.face3d.alignment import align
+from thg_zoo.face3d.points import eyes_and_mouth, five_points
+from thg_zoo.face3d.reconstruction import Reconstruction
+from thg_zoo.face3d.standard_points import STANDARD_POINTS
 
 MODES: tuple[Preprocess, ...] = ("crop", "extcrop", "resize", "full", "extfull")
 

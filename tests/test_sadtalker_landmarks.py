@@ -11,12 +11,13 @@ from PIL import ExifTags, Image
 
 from golden_cases import Case
 from test_sadtalker_faces import MODES, face_points, noise
-from thg_zoo.adapters.sadtalker.alignment import align
 from thg_zoo.adapters.sadtalker.analysis import FaceReader
 from thg_zoo.adapters.sadtalker.crop import cut_picture, moved_points, plan_cut
-from thg_zoo.adapters.sadtalker.landmarks import LandmarkSearch, light_search, published_search
-from thg_zoo.adapters.sadtalker.points import five_points
 from thg_zoo.errors import FaceError, OptionError
+from thg_zoo.face3d.alignment import align
+from thg_zoo.face3d.landmarks import LandmarkSearch, light_search, published_search
+from thg_zoo.face3d.points import five_points
+from thg_zoo.face3d.reading import CoefficientReader
 from thg_zoo.faces.detector import Face
 from thg_zoo.faces.fan import Fan, FanNetwork, to_68
 from thg_zoo.faces.retinaface import RetinaFace, RetinaFaceNetwork
@@ -133,14 +134,15 @@ def test_a_frame_of_a_reference_without_a_face_keeps_the_points_before():
     clip = Clip(np.stack([noise(120, 100)] * 20), Fraction(25))
 
     def places(*lost: int) -> np.ndarray:
-        reader = FaceReader(
-            *(Loses(*lost), lambda aligned: torch.zeros(len(aligned), 257)), torch.device("cpu"), "crop", 256, "best"
+        coefficients = CoefficientReader(
+            Loses(*lost), lambda aligned: torch.zeros(len(aligned), 257), torch.device("cpu")
         )
+        reader = FaceReader(coefficients, "crop", 256, "best")
         run = Run()
         video = open_source(clip, ("video",))
-        coefficients = reader.read_video(video, Fraction(25), 20, run).numpy()
+        read = reader.read_video(video, Fraction(25), 20, run).numpy()
         assert bool(run.warnings) == (0 in lost)
-        return coefficients[:, 71]
+        return read[:, 71]
 
     moving, held = places(), places(7, 16)
     assert len(set(moving.tolist())) == 20

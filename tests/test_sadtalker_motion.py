@@ -18,11 +18,11 @@ from golden_cases import Case, Outputs, check, parametrize
 from thg_zoo.adapters.sadtalker.blink import blink_ratio
 from thg_zoo.adapters.sadtalker.coefficients import add_pose, driving_rows, repeated, spread_degrees
 from thg_zoo.adapters.sadtalker.expression import ExpressionNet
-from thg_zoo.adapters.sadtalker.mapping import REACH
 from thg_zoo.adapters.sadtalker.pose import PoseVae, draw_latents, segment_count, smooth_poses
 from thg_zoo.adapters.sadtalker.prediction import Cues, predict
 from thg_zoo.adapters.sadtalker.speech import count_frames, speech_windows, unheard_windows, window_starts
 from thg_zoo.audio.mel import sadtalker_mel, sadtalker_mel_blocks
+from thg_zoo.face3d.mapping import REACH
 from thg_zoo.run import Run
 from thg_zoo.weights.seeded import uniform
 

@@ -14,7 +14,7 @@ from thg_zoo.adapters.sadtalker.coefficients import driving_rows, spread_degrees
 from thg_zoo.adapters.sadtalker.expression import ExpressionNet
 from thg_zoo.adapters.sadtalker.mapping import MappingNet, driving_points, head_pose, source_pose
 from thg_zoo.adapters.sadtalker.pose import PoseVae
-from thg_zoo.adapters.sadtalker.reconstruction import Reconstruction
+from thg_zoo.face3d.reconstruction import Reconstruction
 from thg_zoo.keypoints.headpose import degrees_from_bins, rotation
 from thg_zoo.nn.antialias import AntiAliasDownsample
 from thg_zoo.nn.dense_motion import DenseMotion3d
@@ -69,7 +69,7 @@ def mapping(rows: int):
     def run(case: Case, inputs: dict[str, Tensor]) -> Outputs:
         network = case.fill(MappingNet(rows), "mapping")
         with recorded(network, first="first") as seen:
-            heads = network(inputs["semantics"])
+            heads = network.heads(inputs["semantics"])
         return {**seen, **{name: head.squeeze(1) for name, head in heads.items()}}
 
     return run
@@ -234,5 +234,5 @@ def test_mapping_a_sequence_equals_mapping_each_window():
     assert made.shape == (600, NUM_KP, 3)
     for frame in (0, 5, 300, 511, 512, 599):
         window = rows[torch.arange(frame - 13, frame + 14).clamp(0, 599)].T.unsqueeze(0)
-        heads = {name: head.squeeze(0) for name, head in network(window).items()}
+        heads = {name: head.squeeze(0) for name, head in network.heads(window).items()}
         torch.testing.assert_close(made[frame : frame + 1], head_pose(heads).pose(canonical), atol=1e-5, rtol=1e-4)

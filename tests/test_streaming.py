@@ -13,6 +13,7 @@ from thg_zoo import clip
 from thg_zoo.errors import Cancelled, DeviceError, OptionError
 from thg_zoo.inputs import Clip
 from thg_zoo.run import Progress
+from thg_zoo.timing import extended_index
 from toy import ToyAdapter, toy
 
 SILENCE = (np.zeros(16000, np.float32), 16000)
@@ -59,6 +60,7 @@ def test_frames_do_not_depend_on_batches(batch_size: int, look_ahead: int, lazy:
     [
         ("loop", [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]),
         ("ping-pong", [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]),
+        ("mirror", [0, 1, 2, 3, 3, 2, 1, 0, 0, 1]),
         ("hold", [0, 1, 2, 3, 3, 3, 3, 3, 3, 3]),
         ("cut", [0, 1, 2, 3]),
     ],
@@ -72,13 +74,14 @@ def test_a_short_video_goes_on_by_its_rule(rule: str, order: list[int], batch_si
     assert levels(animation.to_array()) == [100 + k + i for i, k in enumerate(order)]
 
 
-def test_a_long_ping_pong_comes_back_whole() -> None:
+@pytest.mark.parametrize("rule", ["ping-pong", "mirror"])
+def test_a_long_video_comes_back_whole(rule: str) -> None:
     """Longer than the chunks in which a reversed pass is decoded."""
     n = 70
     frames = clip(np.stack([picture(k) for k in range(n)]), 25)
     driver = (np.zeros(16000 * 6, np.float32), 16000)
-    found = levels(toy().animate(frames, driver, extend="ping-pong").to_array())
-    expected = [min(i % (2 * n - 2), 2 * n - 2 - i % (2 * n - 2)) + i % 64 for i in range(150)]
+    found = levels(toy().animate(frames, driver, extend=rule).to_array())
+    expected = [extended_index(i, n, rule) + i % 64 for i in range(150)]
     assert found == expected
 
 

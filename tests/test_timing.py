@@ -70,6 +70,7 @@ def test_resampling_never_drifts(i: int, fps_out: Fraction, fps_in: Fraction) ->
     [
         ("loop", [0, 1, 2, 0, 1, 2, 0, 1]),
         ("ping-pong", [0, 1, 2, 1, 0, 1, 2, 1]),
+        ("mirror", [0, 1, 2, 2, 1, 0, 0, 1]),
         ("hold", [0, 1, 2, 2, 2, 2, 2, 2]),
     ],
 )
@@ -84,13 +85,13 @@ def test_extended_indices_exist_and_begin_with_the_clip(i: int, n: int, rule: st
         assert extended_index(i, n, rule) == i
 
 
-@given(st.integers(0, 10**5), st.integers(2, 1000), st.sampled_from(("ping-pong", "hold")))
+@given(st.integers(0, 10**5), st.integers(2, 1000), st.sampled_from(("ping-pong", "mirror", "hold")))
 def test_smooth_rules_do_not_jump(i: int, n: int, rule: str) -> None:
     assert abs(extended_index(i + 1, n, rule) - extended_index(i, n, rule)) <= 1
 
 
 def test_only_cut_shortens() -> None:
-    assert [extended_length(10, 4, rule) for rule in EXTENSION_RULES] == [10, 10, 10, 4]
+    assert [extended_length(10, 4, rule) for rule in EXTENSION_RULES] == [10, 10, 10, 10, 4]
 
 
 def test_unknown_rule_is_refused() -> None:

@@ -28,9 +28,10 @@ from thg_zoo.adapters.wav2lip.detection import Looks, Published, find_faces
 from thg_zoo.adapters.wav2lip.mask import blend_face, mouth_mask
 from thg_zoo.adapters.wav2lip.networks import Generator
 from thg_zoo.adapters.wav2lip.options import Wav2LipOptions
-from thg_zoo.adapters.wav2lip.processing import mel_windows, paste_face
+from thg_zoo.adapters.wav2lip.processing import paste_face
 from thg_zoo.adapters.wav2lip.speech import Cues, listen, pieces, plan
 from thg_zoo.audio.mel import wav2lip_mel
+from thg_zoo.audio.windows import mel_windows
 from thg_zoo.cli.main import _main
 from thg_zoo.errors import CheckpointError, DeviceError, FaceError, MediaError, OptionError
 from thg_zoo.faces.detector import Face, Picture

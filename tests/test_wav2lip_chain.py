@@ -16,7 +16,6 @@ from test_wav2lip_s3fd import enlarged_frames, seeded_network
 from thg_zoo.adapters.wav2lip.processing import (
     cut_face,
     fixed_box,
-    mel_windows,
     network_input,
     network_output,
     padded_box,
@@ -25,6 +24,7 @@ from thg_zoo.adapters.wav2lip.processing import (
     transform_frame,
 )
 from thg_zoo.audio.mel import wav2lip_mel_blocks
+from thg_zoo.audio.windows import mel_windows
 from thg_zoo.faces.s3fd import S3fd
 
 Boxes = list[np.ndarray]

@@ -13,11 +13,12 @@ from thg_zoo.adapters.dagan.depth import DepthDecoder, DepthEncoder
 from thg_zoo.adapters.dagan.networks import NUM_KP, DepthAwareGenerator, SpadeDepthAwareGenerator
 from thg_zoo.adapters.dagan.networks import Source as EncodedSource
 from thg_zoo.adapters.dagan.options import DaganOptions
-from thg_zoo.first_order import FirstOrderAdapter, Likeness
+from thg_zoo.first_order import FirstOrderAdapter
 from thg_zoo.keypoints.points import KeyPoints
 from thg_zoo.motion import Parameters
 from thg_zoo.nn.keypoint_detector import KeyPointDetector
 from thg_zoo.source_stream import SourceBatch
+from thg_zoo.video_driven import Likeness
 
 _PLAIN = "dagan-plain"
 

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 
 from thg_zoo.adapters.facevid2vid.networks import ROTATION, HeadPoseEstimator, Release, detector, generator
 from thg_zoo.adapters.facevid2vid.options import FaceVid2VidOptions
-from thg_zoo.first_order import FirstOrderAdapter, Likeness, Transfer
+from thg_zoo.first_order import FirstOrderAdapter
 from thg_zoo.keypoints.headpose import HeadPose
 from thg_zoo.keypoints.points import KeyPoints
 from thg_zoo.keypoints.transfer import RelativeMotion
 from thg_zoo.motion import Parameters
 from thg_zoo.nn.volume_generator import PlainVolumeGenerator, SpadeVolumeGenerator, VolumeSource
 from thg_zoo.source_stream import SourceBatch
+from thg_zoo.video_driven import Likeness, Transfer
 
 _BETA = "facevid2vid-beta"
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from thg_zoo.adapters.fomm.networks import NUM_KP, Generator
-from thg_zoo.adapters.fomm.networks import Source as EncodedSource
 from thg_zoo.adapters.fomm.options import FommOptions
-from thg_zoo.first_order import FirstOrderAdapter, Likeness
+from thg_zoo.first_order import FirstOrderAdapter
 from thg_zoo.keypoints.points import KeyPoints
 from thg_zoo.motion import Parameters
+from thg_zoo.nn.image_generator import ImageGenerator, ImageSource
 from thg_zoo.nn.keypoint_detector import KeyPointDetector
 from thg_zoo.source_stream import SourceBatch
+from thg_zoo.video_driven import Likeness
+
+NUM_KP = 10
 
 
 class FommAdapter(FirstOrderAdapter[FommOptions]):
@@ -23,7 +25,7 @@ class FommAdapter(FirstOrderAdapter[FommOptions]):
 
     def build_networks(self) -> dict[str, nn.Module]:
         """The key-point detector and the generator with its dense motion."""
-        return {"kp_detector": KeyPointDetector(NUM_KP), "generator": Generator()}
+        return {"kp_detector": KeyPointDetector(NUM_KP), "generator": ImageGenerator()}
 
     def observe(self, pictures: Tensor) -> Parameters:
         """value `[B, 10, 2]` and jacobian `[B, 10, 2, 2]`."""
@@ -31,7 +33,7 @@ class FommAdapter(FirstOrderAdapter[FommOptions]):
         assert points.jacobian is not None
         return {"value": points.value, "jacobian": points.jacobian}
 
-    def encode(self, identity: Likeness, source: SourceBatch, options: FommOptions) -> EncodedSource:
+    def encode(self, identity: Likeness, source: SourceBatch, options: FommOptions) -> ImageSource:
         """Features of the crop, once."""
         return self._generator(options).encode(identity.picture)
 
@@ -41,9 +43,9 @@ class FommAdapter(FirstOrderAdapter[FommOptions]):
         """Frames `[B, 3, S, S]` of the crop."""
         return self._generator(options).render(source.encoded, KeyPoints(**identity.points), KeyPoints(**motion))
 
-    def _generator(self, options: FommOptions) -> Generator:
+    def _generator(self, options: FommOptions) -> ImageGenerator:
         """The generator, sampling as the options say: portraits of one model may differ in that."""
         generator = self.networks["generator"]
-        assert isinstance(generator, Generator)
+        assert isinstance(generator, ImageGenerator)
         generator.align_corners = generator.dense_motion_network.align_corners = options.align_corners
         return generator

@@ -19,10 +19,8 @@ from thg_zoo.adapters.liveportrait.motion_extractor import NUM_KP, MotionExtract
 from thg_zoo.adapters.liveportrait.perceptrons import Perceptrons, build_perceptrons
 from thg_zoo.motion import Parameters
 from thg_zoo.nn.compiling import compiled
-from thg_zoo.nn.fast_forms import use_fast_forms
-from thg_zoo.nn.fold import fold_batch_norm
+from thg_zoo.nn.fast_forms import finish_networks
 from thg_zoo.nn.spade import SpadeDecoder
-from thg_zoo.nn.spectral import fold_spectral_norm
 from thg_zoo.nn.volume_generator import VolumeEncoder, VolumeSource, VolumeWarping
 from thg_zoo.runtime import Runtime
 
@@ -55,11 +53,7 @@ class LivePortraitNetworks(Perceptrons):
         self._motion = _of(MotionExtractor, parts["M"])
         self._warping = _of(VolumeWarping, parts["W"])
         self._decoder = _of(SpadeDecoder, parts["G"])
-        for network in (self._appearance, self._warping, self._decoder):
-            fold_spectral_norm(network)
-            fold_batch_norm(network)
-            if runtime.device.type == "cpu" and runtime.precision == "float32":
-                use_fast_forms(network)
+        finish_networks((self._appearance, self._warping, self._decoder), runtime)
 
     def encode(self, pictures: Tensor) -> VolumeSource:
         """Sources `[S, 3, 256, 256]` in 0..1: their feature volumes, and what dense motion needs of them; once."""

@@ -13,11 +13,12 @@ from thg_zoo.adapters.mcnet.memory import SIZE
 from thg_zoo.adapters.mcnet.networks import MEMORY_PASSES, NUM_KP, Generator
 from thg_zoo.adapters.mcnet.networks import Source as EncodedSource
 from thg_zoo.adapters.mcnet.options import McnetOptions
-from thg_zoo.first_order import FirstOrderAdapter, Likeness
+from thg_zoo.first_order import FirstOrderAdapter
 from thg_zoo.keypoints.points import KeyPoints
 from thg_zoo.motion import Parameters
 from thg_zoo.nn.keypoint_detector import KeyPointDetector
 from thg_zoo.source_stream import SourceBatch
+from thg_zoo.video_driven import Likeness
 
 
 class McnetAdapter(FirstOrderAdapter[McnetOptions]):

@@ -129,7 +129,8 @@ class DynamicConv(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """x `[B, C, h, w]` chooses the kernels, y `[B, C, h', w']` is convolved: `[B, out, h', w']`."""
-        shares = self.attention(x)
+        # Kernels are mixed in their own precision, which autocast does not see to.
+        shares = self.attention(x).to(self.bias.dtype)
         bias = shares @ self.bias
         if self.mixed is not None:
             fast: Tensor = self.mixed(y, shares, bias)
@@ -214,7 +215,7 @@ class MemoryUnit(nn.Module):
                 projected, query, compared = F.linear(positions[some], weight, bias).chunk(3, dim=1)
                 difference = compared - self.recall(F.relu(query), keys, values)
                 torch.add(F.relu(difference, inplace=True), projected, out=result[some])
-        return out.mT.unflatten(2, odd.shape[2:])
+        return out.mT.reshape(len(odd), CHANNELS, *odd.shape[2:])
 
     def recall(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """What the memory holds for queries `[N, 512]`: values `[M, 512]` by likeness of the keys `[M, 512]`."""

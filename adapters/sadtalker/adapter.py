@@ -21,23 +21,21 @@ from thg_zoo.adapters.sadtalker.blink import blink_ratio
 from thg_zoo.adapters.sadtalker.coefficients import add_pose, driving_rows, repeated, spread_degrees
 from thg_zoo.adapters.sadtalker.crop import Cut, Preprocess
 from thg_zoo.adapters.sadtalker.expression import EXPRESSION, ExpressionNet
-from thg_zoo.adapters.sadtalker.landmarks import LandmarkSearch, light_search, published_search
 from thg_zoo.adapters.sadtalker.mapping import MappingNet, driving_points, source_pose
 from thg_zoo.adapters.sadtalker.options import SadTalkerOptions
 from thg_zoo.adapters.sadtalker.pasting import Blend, PasteBack, with_aspect
 from thg_zoo.adapters.sadtalker.pose import PoseVae, draw_latents
 from thg_zoo.adapters.sadtalker.prediction import Cues, predict
-from thg_zoo.adapters.sadtalker.reconstruction import PLACE_COLUMNS, POSE_COLUMNS, Reconstruction
 from thg_zoo.adapters.sadtalker.speech import FPS, RATE, count_frames, speech_windows, unheard_windows
-from thg_zoo.errors import OptionError
+from thg_zoo.face3d.landmarks import LandmarkSearch, choose_search
+from thg_zoo.face3d.reading import CoefficientReader
+from thg_zoo.face3d.reconstruction import PLACE_COLUMNS, POSE_COLUMNS, Reconstruction
 from thg_zoo.faces.fan import FanNetwork
 from thg_zoo.faces.retinaface import RetinaFaceNetwork
 from thg_zoo.inputs import Driver, Source, open_source
 from thg_zoo.motion import Motion, MotionStream
-from thg_zoo.nn.fast_forms import use_fast_forms
-from thg_zoo.nn.fold import fold_batch_norm
+from thg_zoo.nn.fast_forms import finish_networks
 from thg_zoo.nn.keypoint_detector import CanonicalKeyPointDetector
-from thg_zoo.nn.spectral import fold_spectral_norm
 from thg_zoo.nn.volume_generator import SpadeVolumeGenerator, VolumeSource
 from thg_zoo.run import Run
 from thg_zoo.source_stream import SourceBatch
@@ -75,6 +73,7 @@ class SadTalkerAdapter(Adapter[SadTalkerOptions, Identity]):
 
     # Wide feature maps at full size: more frames at once leave the caches.
     batch_sizes = {"cpu": 2, "cuda": 8, "mps": 4}  # noqa: RUF012 (declared by the contract)
+    encodes_every_frame = True
 
     def build_networks(self) -> dict[str, nn.Module]:
         """All parts, but for the face detector and landmarks where the variant has none."""
@@ -93,11 +92,7 @@ class SadTalkerAdapter(Adapter[SadTalkerOptions, Identity]):
 
     def finish_loading(self) -> None:
         """Norms folded; on a CPU in float32, wide convolutions with fewer multiplications. The same functions."""
-        for network in self.networks.values():
-            fold_spectral_norm(network)
-            fold_batch_norm(network)
-            if self.runtime.device.type == "cpu" and self.runtime.precision == "float32":
-                use_fast_forms(network)
+        finish_networks(self.networks.values(), self.runtime)
 
     def adjust_source(self, source: Source, options: SadTalkerOptions) -> Source:
         """Of a video the first frame, as published."""
@@ -172,28 +167,14 @@ class SadTalkerAdapter(Adapter[SadTalkerOptions, Identity]):
     # Which networks.
 
     def _reader(self, options: SadTalkerOptions) -> FaceReader:
-        return FaceReader(
-            self._search(options),
-            self._network("face_3drecon", Reconstruction),
-            self.runtime.device,
-            cast("Preprocess", options.preprocess),
-            int(options.size),
-            options.face,
-        )
+        network = self._network("face_3drecon", Reconstruction)
+        coefficients = CoefficientReader(self._search(options), network, self.runtime.device)
+        return FaceReader(coefficients, cast("Preprocess", options.preprocess), int(options.size), options.face)
 
     def _search(self, options: SadTalkerOptions) -> LandmarkSearch:
-        """What finds faces. Raises OptionError where the published networks are asked for and not there."""
-        has_published = "fan" in self.networks
-        is_random = any(weight.path is None for weight in self.weights)
-        if options.landmarks == "mtcnn" or (options.landmarks == "auto" and (is_random or not has_published)):
-            return light_search(self.runtime.device)
-        if not has_published:
-            raise OptionError(
-                f"The variant {self.model.name!r} has no networks for landmarks=published.",
-                "Load 'sadtalker', or leave landmarks=auto.",
-            )
-        detector, fan = self._network("retinaface", RetinaFaceNetwork), self._network("fan", FanNetwork)
-        return published_search(detector, fan, self.runtime.device)
+        untrained = any(weight.path is None for weight in self.weights)
+        name, device = self.model.name, self.runtime.device
+        return choose_search(options.landmarks, self.networks, device, untrained=untrained, model=name)
 
     def _mapping(self, options: SadTalkerOptions) -> MappingNet:
         return self._network("mapping_00109" if _pastes(options) else "mapping_00229", MappingNet)

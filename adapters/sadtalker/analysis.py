@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from thg_zoo.adapters.sadtalker.alignment import align
 from thg_zoo.adapters.sadtalker.crop import Cut, Preprocess, cut_picture, moved_points, plan_cut
-from thg_zoo.adapters.sadtalker.landmarks import LandmarkSearch
-from thg_zoo.adapters.sadtalker.points import Points
-from thg_zoo.adapters.sadtalker.reconstruction import Reconstruction, driving_coefficients
+from thg_zoo.face3d.points import Points
+from thg_zoo.face3d.reading import CoefficientReader, as_input
 from thg_zoo.faces.detector import Picture
 from thg_zoo.inputs import Source
 from thg_zoo.run import Run
@@ -33,9 +29,7 @@ class FaceReader:
     preprocess: where pictures are cut; size: side of what is cut; face: which one, see `LandmarkSearch.find`.
     """
 
-    search: LandmarkSearch
-    network: Reconstruction
-    device: torch.device
+    coefficients: CoefficientReader
     preprocess: Preprocess
     size: int
     face: str
@@ -47,8 +41,8 @@ class FaceReader:
         """
         cut, near = self._plan(photo, what)
         picture = cut_picture(photo, cut, self.size)
-        coefficients = self._measured([picture], self._found([picture], near, None, what, run))
-        return cut, self._normalised([picture]), coefficients
+        found = self.coefficients.find([picture], near, None, what, run)
+        return cut, as_input([picture], self.coefficients.device), self.coefficients.measure([picture], found)
 
     def read_video(self, video: Source, fps: Fraction, n_frames: int, run: Run) -> Tensor:
         """Coefficients `[k, 73]` of the first `n_frames` frames of a reference video at `fps`, or of all it has.
@@ -63,9 +57,9 @@ class FaceReader:
             cut, near = self._plan(first, video.name)
             pictures = (cut_picture(frame, cut, self.size) for frame in itertools.chain([first], shown))
             while batch := list(itertools.islice(pictures, _BATCH)):
-                found = self._found(batch, near, held, video.name, run)
+                found = self.coefficients.find(batch, near, held, video.name, run)
                 held = found[-1]
-                read.append(self._measured(batch, found))
+                read.append(self.coefficients.measure(batch, found))
                 run.advance("read reference", sum(map(len, read)), n_frames)
         return torch.cat(read)
 
@@ -74,30 +68,6 @@ class FaceReader:
         size = photo.shape[1], photo.shape[0]
         if self.preprocess == "resize":
             return plan_cut(None, size, "resize", what), None
-        points = self.search.find(photo, self.face, what)
+        points = self.coefficients.search.find(photo, self.face, what)
         cut = plan_cut(points, size, self.preprocess, what)
         return cut, moved_points(points, cut, self.size)
-
-    def _found(
-        self, pictures: list[Picture], near: Points | None, held: Points | None, what: str, run: Run
-    ) -> list[Points | None]:
-        """The points of the face in each of the cut pictures; `held`, those before, where it is not found again."""
-        found = []
-        for points in self.search.find_again(pictures, near):
-            held = held if points is None else points
-            found.append(held)
-        if any(points is None for points in found):
-            run.warn(
-                f"The face in {what} is not found again within the crop: as published, one that fills it is assumed."
-            )
-        return found
-
-    def _measured(self, pictures: list[Picture], found: Sequence[Points | None]) -> Tensor:
-        aligned = [align(picture, points) for picture, points in zip(pictures, found, strict=True)]
-        places = torch.from_numpy(np.stack([alignment.params[2:] for alignment in aligned])).to(self.device)
-        full = self.network(self._normalised([alignment.picture for alignment in aligned]))
-        return driving_coefficients(full, places)
-
-    def _normalised(self, pictures: list[Picture]) -> Tensor:
-        """uint8 [h, w, 3] each, to `[B, 3, h, w]` in 0..1."""
-        return torch.from_numpy(np.stack(pictures)).to(self.device).permute(0, 3, 1, 2).float().div_(255)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from thg_zoo.adapters.sadtalker.expression import EXPRESSION
-from thg_zoo.adapters.sadtalker.reconstruction import PLACE_COLUMNS, POSE_COLUMNS
+from thg_zoo.face3d.reconstruction import PLACE_COLUMNS, POSE_COLUMNS
 
 
 def repeated(clip: Tensor, n_frames: int) -> Tensor:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from thg_zoo.adapters.sadtalker.points import Points, eyes_and_mouth
 from thg_zoo.errors import FaceError
+from thg_zoo.face3d.points import Points, eyes_and_mouth
 from thg_zoo.faces.detector import Picture
 
 Preprocess: TypeAlias = Literal["crop", "extcrop", "resize", "full", "extfull"]

@@ -1,8 +1,4 @@
-"""From coefficients of a 3-D face model to key points of the renderer (SadTalker, section 3.4).
-
-The published program cuts a window of 27 frames for every frame and runs the network on each. Here it runs once,
-convolutionally, over the padded sequence: the same numbers.
-"""
+"""From coefficients of a 3-D face model to key points of the renderer (SadTalker, section 3.4)."""
 
 from __future__ import annotations
 
@@ -10,40 +6,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thg_zoo.face3d.mapping import REACH, SequenceEncoder, sections
 from thg_zoo.keypoints.headpose import HeadPose, degrees_from_bins
 from thg_zoo.motion import Parameters
 
-# Frames on either side of a frame that its key points depend on.
-REACH = 13
 _WIDTH = 1024
-_LAYERS = 3
-_SLOPE = 0.1
 _HEADS = {"roll": 66, "pitch": 66, "yaw": 66, "t": 3, "exp": 45}
 # Frames mapped at once: their number must not depend on what a person chooses as batch size.
 _PIECE = 512
 
 
-class MappingNet(nn.Module):
+class MappingNet(SequenceEncoder):
     """rows: 70 coefficients (expression, pose), or 73 with the place of the face in the picture."""
 
     def __init__(self, rows: int) -> None:
-        super().__init__()
-        self.first = nn.Sequential(nn.Conv1d(rows, _WIDTH, 7))
-        for i in range(_LAYERS):
-            layer = nn.Sequential(nn.LeakyReLU(_SLOPE), nn.Conv1d(_WIDTH, _WIDTH, 3, dilation=3))
-            self.add_module(f"encoder{i}", layer)
+        super().__init__(rows, _WIDTH)
         for name, width in _HEADS.items():
             self.add_module(f"fc_{name}", nn.Linear(_WIDTH, width))
 
-    def forward(self, coefficients: Tensor) -> dict[str, Tensor]:
+    def heads(self, coefficients: Tensor) -> dict[str, Tensor]:
         """`[B, rows, T + 26]` to the raw heads of T frames `[B, T, n]`: yaw, pitch and roll 66, t 3, exp 45."""
-        x: Tensor = self.first(coefficients)
-        for i in range(_LAYERS):
-            x = self.get_submodule(f"encoder{i}")(x) + x[:, :, 3:-3]
-        frames = F.avg_pool1d(x, 3, 1).transpose(1, 2)
+        frames = self(coefficients).transpose(1, 2)
         return {name: self.get_submodule(f"fc_{name}")(frames) for name in _HEADS}
 
 
@@ -56,7 +41,8 @@ def head_pose(heads: Mapping[str, Tensor]) -> HeadPose:
 
 def source_pose(mapping: MappingNet, coefficients: Tensor) -> HeadPose:
     """The pose of a picture with the coefficients `[1, rows]`: a video in which nothing moves."""
-    return _poses(mapping, coefficients, slice(0, 1))
+    (still,) = sections([coefficients])
+    return _poses(mapping, still)
 
 
 def driving_points(
@@ -66,14 +52,14 @@ def driving_points(
 
     canonical `[1, 15, 3]`; coefficients `[T, rows]`; degrees: yaw, pitch or roll `[T]` that replace the network's.
     """
-    for start in range(0, len(coefficients), _PIECE):
-        rows = slice(start, min(start + _PIECE, len(coefficients)))
-        given = {name: angles[rows] for name, angles in degrees.items()}
-        yield {"points": replace(_poses(mapping, coefficients, rows), **given).pose(canonical)}
+    start = 0
+    for section in sections(torch.split(coefficients, _PIECE)):
+        stop = start + len(section) - 2 * REACH
+        given = {name: angles[start:stop] for name, angles in degrees.items()}
+        yield {"points": replace(_poses(mapping, section), **given).pose(canonical)}
+        start = stop
 
 
-def _poses(mapping: MappingNet, coefficients: Tensor, rows: slice) -> HeadPose:
-    """The poses of frames `rows`. Beyond its ends the sequence stands still."""
-    reached = torch.arange(rows.start - REACH, rows.stop + REACH, device=coefficients.device)
-    columns = coefficients[reached.clamp(0, len(coefficients) - 1)].T.unsqueeze(0)
-    return head_pose({name: head.squeeze(0) for name, head in mapping(columns).items()})
+def _poses(mapping: MappingNet, section: Tensor) -> HeadPose:
+    """The poses of n frames, of coefficients `[n + 26, rows]`."""
+    return head_pose({name: head.squeeze(0) for name, head in mapping.heads(section.T.unsqueeze(0)).items()})

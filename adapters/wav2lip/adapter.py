@@ -59,6 +59,8 @@ class Identity:
 class Wav2LipAdapter(Adapter[Wav2LipOptions, Identity]):
     """Glue between the contract and the modules beside this one."""
 
+    encodes_every_frame = True
+
     def build_networks(self) -> dict[str, nn.Module]:
         """The generator, and S3FD, which the published program uses for the face boxes."""
         return {"generator": Generator(), "detector": S3fdNetwork()}

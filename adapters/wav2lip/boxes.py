@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from thg_zoo.adapters.wav2lip.options import Wav2LipOptions
 from thg_zoo.adapters.wav2lip.processing import Box, Frame, fixed_box, padded_box, smooth_boxes
-from thg_zoo.errors import FaceError
 from thg_zoo.faces.detector import Face
+from thg_zoo.faces.missing import present
 
 Found: TypeAlias = Iterator[tuple[Frame, "Face | None"]]
 Placed: TypeAlias = Iterator[tuple[Frame, "Box | None"]]
@@ -28,28 +28,9 @@ def place_boxes(found: Found, options: Wav2LipOptions, what: str, fps: Fraction 
     what, fps: the source's name and rate (None for a picture), for messages. Raises FaceError for a frame without a
     face if `missing_face` is error, and always where no frame has any.
     """
-    placed = _padded(_present(found, options.missing_face, what, fps), options)
+    seen = present(found, options.missing_face, what, fps, "say where it is with box=top,bottom,left,right")
+    placed = _padded(seen, options)
     return placed if options.nosmooth else _smoothed(placed)
-
-
-def _present(found: Found, missing: str, what: str, fps: Fraction | None) -> Found:
-    last: Face | None = None
-    i = -1
-    for i, (frame, face) in enumerate(found):
-        if face is None and missing == "error":
-            raise _no_face(what if fps is None else f"frame {i} ({float(i / fps):.2f} s) of {what}", fps)
-        last = face or last
-        yield frame, last if missing == "hold" else face
-    if last is None and i >= 0:
-        raise _no_face(f"any of {i + 1} frames of {what}", fps)
-
-
-def _no_face(where: str, fps: Fraction | None) -> FaceError:
-    other = "" if fps is None else "give missing_face=hold or missing_face=pass, "
-    return FaceError(
-        f"No face was found in {where}.",
-        f"Show a face from the front, upright and well lit; {other}or say where it is with box=top,bottom,left,right.",
-    )
 
 
 def _padded(found: Found, options: Wav2LipOptions) -> Placed:

@@ -15,8 +15,6 @@ from torch.nn import functional as F
 from thg_zoo.nn.speech_encoder import ConvBlock, conv_block, residual_conv_blocks, speech_encoder
 
 FACE_SIZE = 96
-MEL_BANDS = 80
-MEL_COLUMNS = 16
 
 
 class Share(NamedTuple):

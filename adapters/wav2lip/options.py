@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from thg_zoo.faces.dubbing_options import face_option, missing_face_option
 from thg_zoo.options import option
 from thg_zoo.timing import EXTENSION_RULES
 
@@ -57,19 +58,8 @@ class Wav2LipOptions:
         1, "Look for the face in every n-th frame, interpolate in between.", low=1, high=250, stage="source"
     )
     cache_boxes: bool = option(True, "Remember where the faces of a video file are, for later runs.", stage="source")
-    face: str = option(
-        "best",
-        "Which face: best (the likeliest in each frame), largest, or its number counted from the left.",
-        choices=("best", "largest"),
-        or_index=True,
-        stage="source",
-    )
-    missing_face: str = option(
-        "error",
-        "A video's frames without a face: stop, repeat the last box, or let them pass unchanged.",
-        choices=("error", "hold", "pass"),
-        stage="source",
-    )
+    face: str = face_option()
+    missing_face: str = missing_face_option()
     mask: str = option(
         "box", "Replace the whole face box, or only the mouth and jaw with soft edges.", choices=("box", "mouth")
     )

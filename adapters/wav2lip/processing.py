@@ -6,9 +6,7 @@ second outside of the box: the order in which the program's options name sides, 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from typing import TypeAlias
 
 import cv2
@@ -17,71 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thg_zoo.adapters.wav2lip.networks import FACE_SIZE, MEL_BANDS, MEL_COLUMNS
-from thg_zoo.audio.mel import WAV2LIP_COLUMNS_PER_SECOND, WAV2LIP_SILENCE
+from thg_zoo.adapters.wav2lip.networks import FACE_SIZE
 from thg_zoo.errors import FaceError, OptionError
+from thg_zoo.faces.smoothing import forward_means
 
 Frame: TypeAlias = NDArray[np.uint8]
 Box: TypeAlias = NDArray[np.int64]
 Sides: TypeAlias = tuple[int, int, int, int]
 
 _SMOOTHED_ROWS = 5
-
-
-# Windows of the spectrogram.
-
-
-def count_windows(columns: int, fps: Fraction) -> int:
-    """How many windows, which is how many frames, `columns` columns of spectrogram give."""
-    return len(window_starts(columns, fps))
-
-
-def window_starts(columns: int, fps: Fraction) -> NDArray[np.int64]:
-    """The first column of each frame's window.
-
-    Frame i hears the 0.2 s that begin with it. The frame whose window would pass the end is the last one and
-    hears the last 16 columns. Fewer than 16 columns count as 16, see `mel_windows`.
-    """
-    columns = max(columns, MEL_COLUMNS)
-    starts: list[int] = []
-    while (start := _window_start(len(starts), fps)) + MEL_COLUMNS <= columns:
-        starts.append(start)
-    return np.array([*starts, columns - MEL_COLUMNS], dtype=np.int64)
-
-
-def mel_windows(pieces: Iterable[NDArray[np.float32]], fps: Fraction) -> Iterator[NDArray[np.float32]]:
-    """Windows [n, 80, 16] of a spectrogram that arrives in pieces [80, k], at the columns of `window_starts`.
-
-    A spectrogram of fewer than 16 columns (less than 0.19 s), with which the published program fails, is
-    continued with silence to 16.
-    """
-    held = np.empty((MEL_BANDS, 0), dtype=np.float32)
-    first, made = 0, 0  # the column at which `held` begins, and the windows so far
-    for piece in pieces:
-        held = np.concatenate((held, piece), axis=1)
-        windows = _windows_within(held, first, made, fps)
-        if windows:
-            yield np.stack(windows)
-            made += len(windows)
-        # The next window's columns have to stay, and the last 16 for the last window.
-        passed = max(0, min(_window_start(made, fps) - first, held.shape[1] - MEL_COLUMNS))
-        held, first = held[:, passed:], first + passed
-    if held.shape[1] < MEL_COLUMNS:
-        held = np.pad(held, ((0, 0), (0, MEL_COLUMNS - held.shape[1])), constant_values=WAV2LIP_SILENCE)
-    yield np.stack([*_windows_within(held, first, made, fps), held[:, -MEL_COLUMNS:]])
-
-
-def _windows_within(held: NDArray[np.float32], first: int, made: int, fps: Fraction) -> list[NDArray[np.float32]]:
-    """The windows from number `made` on that lie within the columns held, of which the first is number `first`."""
-    windows: list[NDArray[np.float32]] = []
-    while (start := _window_start(made + len(windows), fps) - first) + MEL_COLUMNS <= held.shape[1]:
-        windows.append(held[:, start : start + MEL_COLUMNS])
-    return windows
-
-
-def _window_start(frame: int, fps: Fraction) -> int:
-    # In floating point as published: in exact arithmetic some windows would begin one column later.
-    return int(frame * (WAV2LIP_COLUMNS_PER_SECOND / float(fps)))
 
 
 # Frames.
@@ -134,28 +76,12 @@ def fixed_box(box: Sides, size: tuple[int, int]) -> Box:
 
 
 def smooth_boxes(boxes: Iterable[Box]) -> Iterator[Box]:
-    """Each box replaced by the mean of itself and the four that follow, cut to whole pixels; reads four ahead.
-
-    As published, rows are replaced in place and the window stops at the end: the last four are means of the
-    last five rows, some of which are means already. Of n < 5 boxes the window is rows [n - 5:] in the sense of
-    a negative index: of four boxes the last one, of three the last two, else all.
-    """
-    rows: deque[Box] = deque()
-    for box in boxes:
-        if len(rows) == _SMOOTHED_ROWS:
-            rows.popleft()
-        rows.append(box)
-        if len(rows) == _SMOOTHED_ROWS:
-            rows[0] = _mean_box(rows)
-            yield rows[0]
-    done = 1 if len(rows) == _SMOOTHED_ROWS else 0
-    for i in range(done, len(rows)):
-        rows[i] = _mean_box(list(rows)[len(rows) - _SMOOTHED_ROWS :])
-        yield rows[i]
+    """Each box replaced by the mean of itself and the four that follow, cut to whole pixels; see `forward_means`."""
+    return forward_means(boxes, _SMOOTHED_ROWS, _mean_box)
 
 
-def _mean_box(rows: Iterable[Box]) -> Box:
-    mean: Box = np.trunc(np.mean(list(rows), axis=0)).astype(np.int64)
+def _mean_box(rows: list[Box]) -> Box:
+    mean: Box = np.trunc(np.mean(rows, axis=0)).astype(np.int64)
     return mean
 
 

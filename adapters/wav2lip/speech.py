@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thg_zoo.adapters.wav2lip.networks import MEL_BANDS, MEL_COLUMNS
 from thg_zoo.adapters.wav2lip.options import Wav2LipOptions
-from thg_zoo.adapters.wav2lip.processing import mel_windows, window_starts
 from thg_zoo.audio.mel import WAV2LIP_COLUMNS_PER_SECOND, WAV2LIP_RATE, WAV2LIP_SILENCE, wav2lip_mel_blocks
+from thg_zoo.audio.windows import MEL_BANDS, MEL_COLUMNS, mel_windows, window_starts
 from thg_zoo.motion import Parameters
 
 Blocks: TypeAlias = Iterable[NDArray[np.float32]]

@@ -46,6 +46,10 @@ class Adapter(ABC, Generic[OptionsT, IdentityT]):
     # Frames per batch when nobody asks for another number: enough to keep the device busy.
     batch_sizes: ClassVar[dict[str, int]] = {"cpu": 8, "cuda": 32, "mps": 16}
 
+    # Whether the published program computes a picture's features again for every frame. Here that is done once; the
+    # plain loop of `thg_zoo.bench` does it as published.
+    encodes_every_frame: ClassVar[bool] = False
+
     def __init__(self, model: ModelDescription, runtime: Runtime) -> None:
         self.model = model
         self.runtime = runtime

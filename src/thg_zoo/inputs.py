@@ -256,7 +256,7 @@ def _open_any(driver: DriverLike, kinds: Sequence[str], limits: Limits) -> Drive
 
 
 def _open_file(path: Path, kinds: Sequence[str], limits: Limits) -> Driver:
-    if path.suffix.lower() in (".npz", ".pkl"):
+    if path.suffix.lower() in (".npz", ".pkl", ".mat"):
         if not path.is_file():
             raise MediaError(f"There is no file {str(path)!r}.", "Check the path.")
         return Driver(repr(str(path)), "motion", motion=path)

@@ -1,7 +1,7 @@
 """Source frames in the order in which the output shows them, whatever the source is.
 
 A picture is a source whose one frame repeats. A video is decoded as it is needed, tracked on its first
-pass only, and extended beyond its end by a rule (loop, ping-pong, hold) when the motion lasts longer.
+pass only, and extended beyond its end by a rule (loop, ping-pong, mirror, hold) when the motion lasts longer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from thg_zoo.adapter import Portrait
     from thg_zoo.motion import Motion
 
-# A reversed pass (ping-pong) decodes this many frames at a time, then turns them round.
+# A reversed pass decodes this many frames at a time, then turns them round.
 _REVERSED_CHUNK = 32
 
 
@@ -121,10 +121,12 @@ class _VideoOrder:
         n = position = len(self._settled)
         while self._rule == "hold" or n == 1:
             yield current
+        # With ping-pong frame 0 begins the next pass forwards, with mirror it is the last of the pass backwards too.
+        lowest = 1 if self._rule == "ping-pong" else 0
         while True:
             index = extended_index(position, n, self._rule)
             rising = extended_index(position + 1, n, self._rule) > index
-            again = _decoded(self._source, index, n) if rising else _decoded_backwards(self._source, index)
+            again = _decoded(self._source, index, n) if rising else _decoded_backwards(self._source, index, lowest)
             with contextlib.closing(again):
                 for k, frame in again:
                     yield frame, self._settled[k]
@@ -159,11 +161,11 @@ def _decoded(source: Source, start: int, stop: int | None) -> Generator[tuple[in
         yield from enumerate(frames, start)
 
 
-def _decoded_backwards(source: Source, start: int) -> Generator[tuple[int, Frame]]:
-    """(index, frame) for start, start - 1, ..., 1: frame 0 begins the next pass forwards."""
+def _decoded_backwards(source: Source, start: int, lowest: int) -> Generator[tuple[int, Frame]]:
+    """(index, frame) for start, start - 1, ..., lowest."""
     stop = start + 1
-    while stop > 1:
-        begin = max(1, stop - _REVERSED_CHUNK)
+    while stop > lowest:
+        begin = max(lowest, stop - _REVERSED_CHUNK)
         chunk = list(source.frames(begin, stop))
         yield from ((begin + k, chunk[k]) for k in reversed(range(len(chunk))))
         stop = begin

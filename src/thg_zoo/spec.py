@@ -112,7 +112,7 @@ class Part:
     """Where in a checkpoint file the state dict of one network lies.
 
     `at`: keys to follow into nested dicts, separated by `/`; `prefix`: only entries that begin with it
-    belong to the part, and it is taken off; `remove`: text taken out of every name, wherever it stands;
+    belong to the part, and it is taken off; `remove`: text taken out of every name, at its beginning and behind dots;
     `flat_prefix`: the prefix in a conversion of the file that has no nested dicts; `unused`: entries of the part that
     begin with one of these (after the prefix) are left out, because only training needs them.
     """

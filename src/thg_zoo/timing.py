@@ -13,7 +13,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-EXTENSION_RULES = ("loop", "ping-pong", "hold", "cut")
+EXTENSION_RULES = ("loop", "ping-pong", "mirror", "hold", "cut")
 
 # Rates that containers and people round: 29.97 stands for 30000/1001.
 _NTSC_BASES = (24, 30, 48, 60, 120)
@@ -77,8 +77,9 @@ def at_rate(frames: Iterable[T], fps: Fraction, wanted: Fraction) -> Iterator[T]
 def extended_index(i: int, n: int, rule: str) -> int:
     """The frame of an `n`-frame clip that stands at position `i` of its endless extension.
 
-    loop: 0 1 2 0 1 2; ping-pong: 0 1 2 1 0 1 (no frame shown twice in a row); hold and cut: 0 1 2 2 2 (a cut
-    output ends before it gets there, see `extended_length`). Raises ValueError for another rule.
+    loop: 0 1 2 0 1 2; ping-pong: 0 1 2 1 0 1 (no frame shown twice in a row); mirror: 0 1 2 2 1 0 0 1 (as some
+    published programs turn round); hold and cut: 0 1 2 2 2 (a cut output ends before it gets there, see
+    `extended_length`). Raises ValueError for another rule.
     """
     if rule not in EXTENSION_RULES:
         raise ValueError(f"unknown extension rule {rule!r}")
@@ -87,6 +88,8 @@ def extended_index(i: int, n: int, rule: str) -> int:
     if rule == "ping-pong" and n > 1:
         position = i % (2 * n - 2)
         return position if position < n else 2 * n - 2 - position
+    if rule == "mirror":
+        return min(i % (2 * n), 2 * n - 1 - i % (2 * n))
     return min(i, n - 1)
 
 

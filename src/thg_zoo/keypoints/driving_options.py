@@ -1,4 +1,4 @@
-"""The options that all models driven by key points share, under the names of the published programs."""
+"""The options that models driven by a face share, under the names of the published programs."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from thg_zoo.options import option
 
 
 @dataclass(frozen=True)
-class DrivingOptions:
-    """Crops of source and driver, and how the driver's movement is applied to the source."""
+class CropOptions:
+    """Which part of the source picture is animated, and whether it is put back."""
 
     crop: str = option(
         "auto",
@@ -30,6 +30,16 @@ class DrivingOptions:
         or_index=True,
         stage="source",
     )
+    paste_back: bool = option(False, "Put the animated crop back into the whole source picture.")
+    feather: float = option(
+        0.1, "Width of the soft border of the crop that is put back, as a part of its side.", low=0.0, high=0.5
+    )
+
+
+@dataclass(frozen=True)
+class DriverCropOptions(CropOptions):
+    """The crop of the driver as well."""
+
     driver_crop: str = option(
         "auto",
         "Cut all driving frames to one square that holds the face throughout; smooth follows the face with a square of "
@@ -45,22 +55,30 @@ class DrivingOptions:
         choices=("largest",),
         or_index=True,
     )
+
+
+@dataclass(frozen=True)
+class TransferOptions(DriverCropOptions):
+    """The crops, and what of the driver's movement is applied to the source."""
+
     relative: bool = option(
         True,
         "Apply the driver's movement since the reference frame, not its positions. A single picture has no movement: "
         "its positions are always taken.",
     )
-    adapt_scale: bool = option(True, "Scale relative movement by the sizes of the two faces' key points.")
     best_frame: str = option(
         "first",
         "The reference of relative movement: first (with a face), find (the one most like the source), or its number.",
         choices=("first", "find"),
         or_index=True,
     )
-    paste_back: bool = option(False, "Put the animated crop back into the whole source picture.")
-    feather: float = option(
-        0.1, "Width of the soft border of the crop that is put back, as a part of its side.", low=0.0, high=0.5
-    )
+
+
+@dataclass(frozen=True)
+class DrivingOptions(TransferOptions):
+    """For models whose motion is key points."""
+
+    adapt_scale: bool = option(True, "Scale relative movement by the sizes of the two faces' key points.")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from thg_zoo.errors import MediaError, MediaLimitError
+from thg_zoo.errors import MediaError, MediaLimitError, OptionError, nearest
 from thg_zoo.timing import frame_rate, frames_to_cover
 
 INTERPOLATIONS = ("smooth", "linear")
@@ -100,6 +100,17 @@ def parse_keyframes(data: Any) -> Keyframes:
     except (ValueError, TypeError, OverflowError) as error:
         raise MediaError(f"{data['fps']!r} is no frame rate.", "Give frames per second.") from error
     return Keyframes(times, values, fps, data.get("interpolation", "smooth"))
+
+
+def check_keyframes(
+    keyframes: Keyframes, names: Sequence[str], resolve: Callable[[dict[str, Any]], object], what: str
+) -> None:
+    """Raises OptionError for a name that is none of `names`, or a value that its option does not take."""
+    for values in keyframes.values:
+        for name, value in values.items():
+            if name not in names:
+                raise OptionError(f"{what} sets {name!r}, which is no slider.", nearest(name, names))
+            resolve({name: value})
 
 
 def _number(value: Any, name: str) -> float:

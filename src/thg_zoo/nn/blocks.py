@@ -87,13 +87,16 @@ class UpBlock(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Pre-activation residual block of constant width: norm, ReLU, convolution, twice, plus the input."""
+    """Pre-activation residual block of constant width: norm, ReLU, convolution, twice, plus the input.
+
+    large_maps: whether it sees maps on which minimal filtering pays for its kernels' memory.
+    """
 
     folds: ClassVar = (("conv1", "norm2"),)
-    winograd: ClassVar = ("conv1", "conv2")
 
-    def __init__(self, channels: int, *, dims: Dims = 2) -> None:
+    def __init__(self, channels: int, *, dims: Dims = 2, large_maps: bool = True) -> None:
         super().__init__()
+        self.winograd = ("conv1", "conv2") if large_maps else ()
         self.conv1 = CONVOLUTION[dims](channels, channels, 3, padding=1)
         self.conv2 = CONVOLUTION[dims](channels, channels, 3, padding=1)
         self.norm1 = BATCH_NORM[dims](channels)

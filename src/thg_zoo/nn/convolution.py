@@ -42,12 +42,18 @@ def conv_of_nearest(x: Tensor, conv: nn.Module, factor: int) -> Tensor:
         enlarged = F.interpolate(x, scale_factor=tuple(map(float, factors)), mode="nearest")
         plain: Tensor = conv(enlarged)
         return plain
-    kernel = conv.weight
-    for axis, f in zip(range(-dims, 0), factors, strict=True):
-        kernel = _spread(kernel, axis, f)
-    kernel = kernel.transpose(0, 1)
+    kernel = kernel_of_nearest(conv.weight, factors)
     transposed = F.conv_transpose2d if dims == 2 else F.conv_transpose3d
     return transposed(x, kernel, conv.bias, stride=factors, padding=1)
+
+
+def kernel_of_nearest(weight: Tensor, factors: tuple[int, ...]) -> Tensor:
+    """A kernel `[O, C, (3,) 3, 3]` as that of the transposed convolution that meets a map before it is enlarged by
+    `factors`: `[C, O, ...]` with taps of factor + 2 each.
+    """
+    for axis, factor in zip(range(-len(factors), 0), factors, strict=True):
+        weight = _spread(weight, axis, factor)
+    return weight.transpose(0, 1)
 
 
 class NarrowConv2d(nn.Conv2d):

@@ -21,6 +21,14 @@ def probability_maps(logits: Tensor) -> Tensor:
     return torch.softmax(logits.flatten(2) / _TEMPERATURE, dim=2).view_as(logits)
 
 
+def points_of_maps(logits: Tensor, jacobians: Tensor) -> KeyPoints:
+    """Key points from maps `[B, K, h, w]` and of their jacobians `[B, 4 K, h, w]`: both are expectations."""
+    frames, points = logits.shape[:2]
+    heat = probability_maps(logits)
+    entries = jacobians.reshape(frames, points, 4, -1) @ heat.flatten(2).unsqueeze(-1)
+    return KeyPoints(expectation(heat), entries.view(frames, points, 2, 2))
+
+
 class KeyPointDetector(nn.Module):
     """Key points with jacobians from a picture `[B, channels, H, W]` in 0..1; H and W are multiples of 128.
 
@@ -31,7 +39,6 @@ class KeyPointDetector(nn.Module):
 
     def __init__(self, num_kp: int, *, channels: int = 3) -> None:
         super().__init__()
-        self.num_kp = num_kp
         self.down = AntiAliasDownsample(channels, 4)
         self.predictor = Hourglass(channels, 32)
         self.kp = nn.Conv2d(self.predictor.out_channels, num_kp, 7)
@@ -39,10 +46,7 @@ class KeyPointDetector(nn.Module):
 
     def forward(self, image: Tensor) -> KeyPoints:
         features = self.predictor(self.down(image))
-        heat = probability_maps(self.kp(features))
-        entries = self.jacobian(features).view(len(image), self.num_kp, 4, -1)
-        jacobian = torch.matmul(entries, heat.flatten(2).unsqueeze(-1))
-        return KeyPoints(expectation(heat), jacobian.view(len(image), self.num_kp, 2, 2))
+        return points_of_maps(self.kp(features), self.jacobian(features))
 
 
 class _VolumePredictor(nn.Module):

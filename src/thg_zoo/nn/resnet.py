@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
+_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
 class BasicBlock(nn.Module):
@@ -63,14 +63,16 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Sequential
 
 
 class ResNet(nn.Module):
-    """ResNet of 18 or 50 layers. classes: width of the classifier `fc` that a file holds, 0 for none."""
+    """ResNet of 18, 34 or 50 layers. classes: width of the classifier `fc` that a file holds, 0 for none; channels: of
+    the pictures.
+    """
 
     folds: ClassVar = (("conv1", "bn1"),)
 
-    def __init__(self, layers: Literal[18, 50], *, classes: int = 0) -> None:
+    def __init__(self, layers: Literal[18, 34, 50], *, classes: int = 0, channels: int = 3) -> None:
         super().__init__()
-        block: type[BasicBlock] | type[Bottleneck] = BasicBlock if layers == 18 else Bottleneck
-        self.conv1 = nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)
+        block: type[BasicBlock] | type[Bottleneck] = Bottleneck if layers == 50 else BasicBlock
+        self.conv1 = nn.Conv2d(channels, 64, 7, 2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.widths = [64, *(64 * 2**i * block.expansion for i in range(4))]
         for i, count in enumerate(_BLOCKS[layers]):
@@ -81,7 +83,7 @@ class ResNet(nn.Module):
             self.fc = nn.Linear(self.widths[-1], classes)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """The stem and the four stages of `[B, 3, H, W]`, at 1/2, 1/4, ... 1/32, `widths` channels each."""
+        """The stem and the four stages of `[B, channels, H, W]`, at 1/2, 1/4, ... 1/32, `widths` channels each."""
         stem = F.relu(self.bn1(self.conv1(x)), inplace=True)
         levels = [stem]
         x = F.max_pool2d(stem, 3, 2, padding=1)

@@ -98,7 +98,7 @@ def _evaluate_tiles(x: Tensor, out: Tensor) -> None:
     depth, _, width, channels = x.shape
     by_row = x.new_empty(_TILE, depth, width, channels)
     _evaluate(x.transpose(0, 1), by_row)
-    tiles = out.unflatten(0, (_TILE, _TILE))
+    tiles = out.view(_TILE, _TILE, *out.shape[1:])
     _evaluate(by_row.unfold(2, _TILE, _OUT).permute(4, 0, 1, 2, 3), tiles.transpose(0, 1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import re
 import struct
@@ -107,6 +108,12 @@ def _read_torch_legacy(path: Path) -> Any:
 
 
 def _load_weights_only(source: Path | IO[bytes], mmap: bool) -> Any:
+    # Some published files carry the options of their training: an object that holds plain values, and does nothing.
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return _load_tensors(source, mmap)
+
+
+def _load_tensors(source: Path | IO[bytes], mmap: bool) -> Any:
     try:
         return torch.load(source, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:

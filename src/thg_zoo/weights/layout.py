@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,9 @@ def extract(checkpoint: Checkpoint, part: Part) -> dict[str, Tensor]:
     tensors = {str(name): value for name, value in node.items() if isinstance(value, Tensor)}
     chosen = {n.removeprefix(prefix): v for n, v in tensors.items() if n.startswith(prefix)}
     used = {name: value for name, value in chosen.items() if not name.startswith(part.unused)}
-    return {name.replace(part.remove, "") if part.remove else name: value for name, value in used.items()}
+    # At the beginning and behind a dot alone: `module.` is no part of the name `flow_module.conv`.
+    removed = re.compile(rf"(?:^|(?<=\.)){re.escape(part.remove)}")
+    return {removed.sub("", name): value for name, value in used.items()}
 
 
 def compare(state: Mapping[str, Tensor], network: nn.Module) -> Difference:

@@ -9,6 +9,7 @@ from thg_zoo.nn.resnet import ResNet
 
 # Identity, expression, texture, angles, light, translation in x and y, and in z: in this order.
 _GROUPS = (80, 64, 80, 3, 27, 2, 1)
+FULL = sum(_GROUPS)
 _EXPRESSION, _ANGLES, _TRANSLATION = slice(80, 144), slice(224, 227), slice(254, 257)
 
 # What is kept of them, and beside them scale and place (x, y) of the face in the picture.

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from thg_zoo.adapters.sadtalker.points import Points, five_points
-from thg_zoo.adapters.sadtalker.standard_points import STANDARD_POINTS
 from thg_zoo.errors import FaceError
+from thg_zoo.face3d.points import Points, five_points
+from thg_zoo.face3d.standard_points import STANDARD_POINTS
 from thg_zoo.faces.detector import Picture
 
 SIZE = 224

@@ -6,13 +6,14 @@ bundled MTCNN), for machines without the published files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import nn
 
-from thg_zoo.adapters.sadtalker.points import Points
-from thg_zoo.errors import FaceError
+from thg_zoo.errors import FaceError, OptionError
+from thg_zoo.face3d.points import Points
 from thg_zoo.faces.choose import FaceRule, choose_face, rule_of
 from thg_zoo.faces.detector import Face, FaceDetector, Picture
 from thg_zoo.faces.fan import Fan, FanNetwork, to_68
@@ -76,6 +77,25 @@ def light_search(device: torch.device | str) -> LandmarkSearch:
     """The bundled MTCNN, which needs no download."""
     mtcnn = Mtcnn(device)
     return LandmarkSearch(mtcnn, mtcnn, None)
+
+
+def choose_search(
+    wanted: str, networks: Mapping[str, nn.Module], device: torch.device, *, untrained: bool, model: str
+) -> LandmarkSearch:
+    """What finds faces. networks: those of `model`, with the published ones as `retinaface` and `fan` if it has them.
+
+    wanted: `published`, `mtcnn`, or `auto`: the published ones where they are there and trained. Raises OptionError
+    where they are asked for and not there.
+    """
+    detector, fan = networks.get("retinaface"), networks.get("fan")
+    has_published = isinstance(detector, RetinaFaceNetwork) and isinstance(fan, FanNetwork)
+    if wanted == "mtcnn" or (wanted == "auto" and (untrained or not has_published)):
+        return light_search(device)
+    if not isinstance(detector, RetinaFaceNetwork) or not isinstance(fan, FanNetwork):
+        raise OptionError(
+            f"{model!r} has no networks for landmarks=published.", "Load a variant that has, or leave landmarks=auto."
+        )
+    return published_search(detector, fan, device)
 
 
 def _rule(rule: str) -> FaceRule:

@@ -1,0 +1,120 @@
+"""How driving pictures are looked at: which part of them, and from which frame relative movement begins."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thg_zoo.errors import OptionError
+from thg_zoo.faces.choose import choose_face, rule_of
+from thg_zoo.faces.detector import FaceDetector
+from thg_zoo.faces.moving_crop import MovingCrop
+from thg_zoo.faces.person_crop import PersonCrop, given_crop
+from thg_zoo.faces.source_crop import Crop, cut
+from thg_zoo.faces.track import track_faces
+from thg_zoo.inputs import Driver, Frame
+from thg_zoo.keypoints.best_frame import best_frame
+from thg_zoo.keypoints.driving_options import TransferOptions
+from thg_zoo.run import Run
+
+# Every so many frames the face of a driver is looked for: the crop is the same for all.
+_LOOK_EVERY = 5
+# Frames over which a moving crop's positions are averaged: half a second before, and as much of look-ahead.
+_SMOOTHED = 25
+
+
+@dataclass(frozen=True)
+class View:
+    """How driving frames are looked at: the crop of all of them, or one that moves, and the reference of relative
+    movement.
+    """
+
+    crop: Crop | MovingCrop
+    reference: int
+
+    def cut(self, frame: Frame, index: int) -> Frame:
+        """What is looked at of frame `index`."""
+        return self.crop.cut(frame, index) if isinstance(self.crop, MovingCrop) else cut(frame, self.crop)
+
+
+def find_view(
+    driver: Driver, likeness: tuple[str, Frame] | None, options: TransferOptions, detector: FaceDetector, run: Run
+) -> View:
+    """Passes over the driver to find the face, unless a box is given and the reference is known.
+
+    likeness: name and pixels of the source, with which best_frame=find compares. Raises FaceError where no face is
+    found, OptionError for a box outside.
+    """
+    size = driver.frames.size
+    searched = options.driver_crop != "none" and options.driver_crop_box is None
+    moving = searched and options.driver_crop == "smooth"
+    person: PersonCrop | MovingCrop = MovingCrop() if moving else PersonCrop()
+    best = 0
+    if options.best_frame == "find":
+        of_source = _landmarks(likeness, detector)
+        best = best_frame(of_source, _followed(driver, person, 1, options, detector, run))
+    elif searched:
+        deque(_followed(driver, person, _LOOK_EVERY, options, detector, run), maxlen=0)
+    crop: Crop | MovingCrop = (0, 0, size[1], size[0])
+    if options.driver_crop_box is not None:
+        crop = given_crop(options.driver_crop_box, size, driver.name)
+    elif searched:
+        crop = _settled(person, size, driver.name)
+        _warn_of(person, driver.name, run)
+    if options.best_frame == "first":
+        best = person.first or 0
+    return View(crop, int(options.best_frame) if options.best_frame.isdecimal() else best)
+
+
+def _followed(
+    driver: Driver,
+    person: PersonCrop | MovingCrop,
+    every: int,
+    options: TransferOptions,
+    detector: FaceDetector,
+    run: Run,
+) -> Iterator[NDArray[np.floating[Any]] | None]:
+    """Landmarks `[5, 2]` of the driving face in every frame, None where there is none; the crop grows with them."""
+    source = driver.frames
+    rule = rule_of(options.driver_face)
+    window = _SMOOTHED if isinstance(person, MovingCrop) else 1
+    with contextlib.closing(source.frames()) as frames:
+        tracked = track_faces(frames, detector, rule, "pass", what=driver.name, window=window, every=every)
+        for i, (_, face) in enumerate(tracked):
+            run.advance("find face", i, source.n_frames)
+            person.add(face)
+            yield None if face is None else face.points
+
+
+def _landmarks(likeness: tuple[str, Frame] | None, detector: FaceDetector) -> NDArray[np.floating[Any]]:
+    """Landmarks `[5, 2]` of the source's face. Raises FaceError if it has none."""
+    if likeness is None:
+        raise OptionError("best_frame=find compares with a source; a template has none.", "Give a frame's number.")
+    name, pixels = likeness
+    points = choose_face(detector.detect([pixels])[0], "largest", name).points
+    assert points is not None
+    return points
+
+
+def _settled(person: PersonCrop | MovingCrop, size: tuple[int, int], what: str) -> Crop | MovingCrop:
+    """The crop when all frames are seen. Raises FaceError if none showed a face."""
+    if isinstance(person, PersonCrop):
+        return person.crop(size, what)
+    person.check(what)
+    return person
+
+
+def _warn_of(person: PersonCrop | MovingCrop, what: str, run: Run) -> None:
+    if person.first:
+        run.warn(f"{what} shows no face before frame {person.first}, which is taken as the reference.")
+    if isinstance(person, PersonCrop) and person.strayed:
+        run.warn(
+            f"In {person.strayed} of {person.seen} frames of {what} the face is far from where it began (a cut, "
+            "another person, or a long way): it is outside the crop. Cut the video, or give driver_crop=smooth."
+        )
