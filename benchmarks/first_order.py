@@ -1,11 +1,12 @@
-"""The first-order-motion family and its descendants against plain faithful loops, in one process, in turns.
+"""The first-order-motion family, its descendants and LIA against plain faithful loops, in one process, in turns.
 
     python benchmarks/first_order.py [MODEL ...] [--rounds 3] [--precisions float32 bfloat16] [--files] [--memory 10 60]
 
 A plain loop does what the published program does: batch 1, norms as they are stored, the source encoded again for every
-frame, every operation as it is written (`first_order_plain.py`). Both sides have the same seeded weights and look at
-the same pictures. A frame is: key points or pose of the driving picture, and the generator; of `sadtalker` and
-`liveportrait` the renderer alone, between random key points (the rest of those models is small beside it).
+frame, every operation as it is written (`first_order_plain.py`, `lia_plain.py`). Both sides have the same seeded
+weights and look at the same pictures. A frame is: key points, pose or motion of the driving picture, and the generator;
+of `sadtalker` and `liveportrait` the renderer alone, between random key points (the rest of those models is small
+beside it). `lia` is also compared with a loop that encodes the source once.
 
 --files: from a driving video to a video file, decoding and encoding included. --memory: peak of processes of their own,
 with drivers of so many seconds, at 128 x 128 pixels where the networks take that. --trim: leave the C library's
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import lia_plain
 import thg_zoo
 from first_order_plain import as_published
 from memory import measure
@@ -47,7 +50,7 @@ from thg_zoo.nn.volume_generator import SpadeVolumeGenerator
 from thg_zoo.weights import empty_networks, fill_networks
 from thg_zoo.weights.seeded import fill_state_dict
 
-MODELS = ("fomm", "dagan", "mcnet", "facevid2vid", "facevid2vid-beta", "sadtalker", "liveportrait")
+MODELS = ("fomm", "dagan", "mcnet", "facevid2vid", "facevid2vid-beta", "lia", "sadtalker", "liveportrait")
 WHOLE = {"crop": "none", "driver_crop": "none"}
 FPS = Fraction(25)
 
@@ -75,6 +78,8 @@ def plain_networks(model: Any) -> dict[str, Any]:
 def plain_side(model: Any, source: Tensor) -> Side:
     """One frame of the published loop. Movement is absolute on both sides."""
     networks, name = plain_networks(model), model.spec.name
+    if name == "lia":
+        return lambda picture: lia_plain.frame(networks["gen"], source, picture, None)
     generator = networks["generator"]
 
     def depth(picture: Tensor) -> Tensor:
@@ -203,7 +208,13 @@ def per_frame(name: str, precision: str, rounds: int, clock: str) -> None:
             compare(f"{name} (renderer) {precision}", *renderer_sides(name, source), 2, rounds, clock)
         return
     model = thg_zoo.load(name, weights="random", device="cpu", precision=precision)
-    ours = our_side(model, model.prepare(read_image(example_source()), **options_of(name)))
+    portrait = model.prepare(read_image(example_source()), **options_of(name))
+    ours = our_side(model, portrait)
+    if name == "lia":
+        source, generator = portrait.identity.picture, plain_networks(model)["gen"]
+        encoded = lia_plain.encode(generator.enc, source * 2 - 1)
+        once = partial(lia_plain.frame_of_encoded, generator, encoded)
+        compare(f"{name} {precision}, source once", once, ours, model.batch_size, rounds, clock)
     compare(f"{name} {precision}", plain_side(model, source), ours, model.batch_size, rounds, clock)
 
 
@@ -242,7 +253,8 @@ def chunks(n: int) -> Iterator[int]:
 
 
 def peaks(name: str, seconds: list[float], folder: Path) -> None:
-    options = [f"{key}={value}" for key, value in (WHOLE if name == "mcnet" else WHOLE | {"size": "128"}).items()]
+    fixed = name in ("mcnet", "lia")
+    options = [f"{key}={value}" for key, value in (WHOLE if fixed else WHOLE | {"size": "128"}).items()]
     for length in seconds:
         video = write_driver(folder / "long.mp4", round(length * FPS))
         run = [sys.executable, "-m", "thg_zoo", "run", name, str(example_source()), str(video), *options]

@@ -29,11 +29,12 @@ from torch import Tensor, nn
 from first_order_plain import as_published
 from thg_zoo.adapters.sadtalker.adapter import Identity, SadTalkerAdapter
 from thg_zoo.adapters.sadtalker.blink import blink_ratio
-from thg_zoo.adapters.sadtalker.mapping import REACH, head_pose
+from thg_zoo.adapters.sadtalker.mapping import head_pose
 from thg_zoo.adapters.sadtalker.pose import draw_latents, smooth_poses
 from thg_zoo.adapters.sadtalker.speech import RATE, count_frames, window_starts
 from thg_zoo.audio.mel import sadtalker_mel
 from thg_zoo.demo import example_driver, example_source
+from thg_zoo.face3d.mapping import REACH
 from thg_zoo.media.audio import read_audio
 from thg_zoo.media.image import read_image
 from thg_zoo.media.video import VideoReader
@@ -94,7 +95,7 @@ def plain_points(mapping: Any, identity: Identity, coefficients: Tensor) -> Tens
     points = []
     for i in range(len(coefficients)):
         window = coefficients[torch.arange(i - REACH, i + REACH + 1).clamp(0, len(coefficients) - 1)]
-        heads = {name: head[0] for name, head in mapping(window.T[None]).items()}
+        heads = {name: head[0] for name, head in mapping.heads(window.T[None]).items()}
         points.append(head_pose(heads).pose(identity.canonical))
     return torch.cat(points)
 

@@ -30,7 +30,6 @@ from memory import measure, repeated_speech
 from thg_zoo.adapters.wav2lip.networks import Generator
 from thg_zoo.adapters.wav2lip.processing import (
     cut_face,
-    mel_windows,
     network_input,
     network_output,
     padded_box,
@@ -38,6 +37,7 @@ from thg_zoo.adapters.wav2lip.processing import (
     smooth_boxes,
 )
 from thg_zoo.audio.mel import wav2lip_mel
+from thg_zoo.audio.windows import mel_windows
 from thg_zoo.demo import example_source
 from thg_zoo.faces.s3fd import S3fdNetwork, decode
 from thg_zoo.faces.s3fd import network_input as detector_input
