@@ -6,7 +6,7 @@ and the API do not offer them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from thg_zoo.errors import OptionError
 from thg_zoo.options import OptionInfo
 from thg_zoo.zoo import ModelDescription
 
-# So many are shown beside the button; the others are folded.
+# So many at most are shown beside the button; the others are folded.
 _AT_HAND = 4
 _MOST_STEPS = 2000
 
@@ -51,14 +51,48 @@ def refuse_hidden(model: ModelDescription, options: Mapping[str, Any]) -> None:
 
 
 def control_groups(models: Iterable[ModelDescription], shown: str) -> list[ControlGroup]:
-    """Controls for every model, in the current layout; those of the model `shown` are visible."""
-    alike: dict[tuple[OptionInfo, ...], list[str]] = {}
+    """Controls for every model, in the current layout; those of the model `shown` are visible.
+
+    Those that are easily set and change the result at once stand first, the rest is folded.
+    """
+
+    def at_hand(model: ModelDescription) -> list[OptionInfo]:
+        return [info for info in offered(model) if info.stage == "driver" and _is_easy(info)][:_AT_HAND]
+
+    return _groups(models, shown, offered, at_hand)
+
+
+def editing_groups(models: Iterable[ModelDescription], shown: str) -> list[ControlGroup]:
+    """Controls of models that can be edited: their sliders, and folded all else that needs no new preparation.
+
+    The sliders are those options that a base class of a model's options called EditingOptions declares.
+    """
+
+    def infos(model: ModelDescription) -> list[OptionInfo]:
+        return [info for info in offered(model) if info.stage == "driver"]
+
+    def sliders(model: ModelDescription) -> list[OptionInfo]:
+        base = next((c for c in type(model.resolve({})).__mro__ if c.__name__ == "EditingOptions"), None)
+        declared = set(vars(base).get("__annotations__", ())) if base else set()
+        return [info for info in infos(model) if info.name in declared]
+
+    return _groups(models, shown, infos, sliders)
+
+
+def _groups(
+    models: Iterable[ModelDescription],
+    shown: str,
+    of_model: Callable[[ModelDescription], list[OptionInfo]],
+    at_hand: Callable[[ModelDescription], list[OptionInfo]],
+) -> list[ControlGroup]:
+    alike: dict[tuple[OptionInfo, ...], list[ModelDescription]] = {}
     for model in models:
-        alike.setdefault(tuple(offered(model)), []).append(model.name)
+        alike.setdefault(tuple(of_model(model)), []).append(model)
     groups = []
-    for infos, names in alike.items():
+    for infos, same in alike.items():
+        names = tuple(model.name for model in same)
         with gr.Column(visible=shown in names, elem_classes="zoo-options") as box:
-            groups.append(ControlGroup(tuple(names), tuple(_build(infos)), box))
+            groups.append(ControlGroup(names, tuple(_build(infos, at_hand(same[0]))), box))
     return groups
 
 
@@ -95,29 +129,14 @@ def label(info: OptionInfo) -> str:
     return f"{words} ({info.unit})" if info.unit else words
 
 
-def editing_controls(model: ModelDescription) -> list[Control]:
-    """Controls of a model that can be edited: its sliders, and folded all else that needs no new preparation.
-
-    The sliders are those options that a base class of its options called EditingOptions declares.
-    """
-    base = next((c for c in type(model.resolve({})).__mro__ if c.__name__ == "EditingOptions"), None)
-    sliders = set(vars(base).get("__annotations__", ())) if base else set()
-    infos = [info for info in offered(model) if info.stage == "driver"]
-    with gr.Column(elem_classes="zoo-options"):
-        return _build(infos, [info for info in infos if info.name in sliders])
-
-
 def values_of(controls: Sequence[Control], values: Sequence[Any]) -> dict[str, Any]:
     """The options that differ from their defaults."""
     pairs = zip(controls, values, strict=True)
     return {c.option.name: _value(value) for c, value in pairs if not _is_default(c.option, value)}
 
 
-def _build(infos: Iterable[OptionInfo], at_hand: Sequence[OptionInfo] = ()) -> list[Control]:
-    """Those at hand stand first (by default the first that are easily set and change the result at once), the rest is
-    folded."""
-    infos = list(infos)
-    at_hand = at_hand or [i for i in infos if i.stage == "driver" and _is_easy(i)][:_AT_HAND]
+def _build(infos: Iterable[OptionInfo], at_hand: Sequence[OptionInfo]) -> list[Control]:
+    """Those at hand stand first, the rest is folded."""
     folded = [info for info in infos if info not in at_hand]
     built = [Control(info, component(info)) for info in at_hand]
     if folded:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from thg_zoo.demo import example_source, status
-from thg_zoo.demo.controls import editing_controls, values_of
+from thg_zoo.demo.controls import chosen, editing_groups
 from thg_zoo.demo.gradio_versions import DOWNLOAD, FOLLOWING, QUIET
 from thg_zoo.demo.inputs import heading, picture_input
 from thg_zoo.demo.service import Service
@@ -16,11 +16,12 @@ from thg_zoo.demo.shelf import picker_label
 from thg_zoo.errors import ThgZooError
 from thg_zoo.zoo import ModelDescription
 
+_DEFAULT = "liveportrait"
 _HELP = "Give a picture and move a slider: the still follows."
 
 
 class EditTab:
-    """Its components and what they do, for models with one set of options."""
+    """Its components and what they do."""
 
     def __init__(self, service: Service, models: Sequence[ModelDescription]) -> None:
         self.service = service
@@ -38,30 +39,34 @@ class EditTab:
                 heading(2, "The model and its sliders")
                 self.model = gr.Dropdown(
                     [(picker_label(m, service.settings), m.name) for m in models],
-                    value=models[0].name,
+                    value=_DEFAULT,
                     show_label=False,
                     container=False,
                     elem_id="edit-model",
                 )
-                self.controls = editing_controls(models[0])
+                self.groups = editing_groups(models, _DEFAULT)
                 self.reset = gr.Button("Back to the picture as it is", size="sm", elem_id="edit-reset")
         self._connect()
 
     def _connect(self) -> None:
-        inputs = [self.picture, self.model, *(c.component for c in self.controls)]
+        controls = [c.component for group in self.groups for c in group.controls]
+        boxes = [group.box for group in self.groups]
+        inputs = [self.picture, self.model, *controls]
         live: dict[str, Any] = {"trigger_mode": "always_last", **FOLLOWING}
         outputs = [self.status, self.still]
         # A slider tells when it is let go: every step on the way would be a run that nobody looks at.
-        moved = [
-            c.component.release if isinstance(c.component, gr.Slider) else c.component.input for c in self.controls
-        ]
+        moved = [c.release if isinstance(c, gr.Slider) else c.input for c in controls]
         gr.on([self.picture.upload, self.picture.input, self.model.input, *moved], self._edit, inputs, outputs, **live)
+        self.model.change(self._show_model, self.model, boxes, **QUIET)
         self.example.click(
             lambda: str(self.service.examples / example_source().name), None, self.picture, **QUIET
         ).then(self._edit, inputs, outputs, **live)
-        self.reset.click(
-            lambda: [c.component.value for c in self.controls], None, [c.component for c in self.controls], **QUIET
-        ).then(self._edit, inputs, outputs, **live)
+        self.reset.click(lambda: [c.value for c in controls], None, controls, **QUIET).then(
+            self._edit, inputs, outputs, **live
+        )
+
+    def _show_model(self, model: str) -> list[Any]:
+        return [gr.update(visible=model in group.models) for group in self.groups]
 
     async def _edit(self, request: gr.Request, picture: Any, model: str, *values: Any) -> AsyncIterator[list[Any]]:
         if not picture:
@@ -69,7 +74,7 @@ class EditTab:
             return
         try:
             visitor = self.service.visitors.of(request.session_hash)
-            job = self.service.edit(visitor, model, picture, values_of(self.controls, values))
+            job = self.service.edit(visitor, model, picture, chosen(self.groups, model, values))
         except ThgZooError as error:
             yield [status.failed(error), gr.skip()]
             return

@@ -31,11 +31,15 @@ QUICK: dict[str, dict[str, Any]] = {
     "facevid2vid": _SMALL,
     "mcnet": {"crop": "none", "driver_crop": "none"},
     "sadtalker": {"size": "128"},
+    "iplap": {"landmarks": "template", "references": 1},
+    "audio2head": {"crop": "none"},
+    "pirender": {"crop": "none", "driver_crop": "none"},
+    "lia": {"crop": "none", "driver_crop": "none"},
 }
 # Models whose frames take seconds: their driving video has so many.
-FEW = {"fomm": 2, "dagan": 2, "mcnet": 2, "facevid2vid": 2, "liveportrait": 2}
+FEW = {"fomm": 2, "dagan": 2, "mcnet": 2, "facevid2vid": 2, "liveportrait": 2, "pirender": 2, "lia": 2}
 # Models that are covered with `-m slow` alone.
-SLOW = {"dagan", "mcnet", "facevid2vid", "sadtalker", "liveportrait"}
+SLOW = {"dagan", "mcnet", "facevid2vid", "sadtalker", "liveportrait", "iplap", "pirender", "audio2head", "lia"}
 # Grey levels by which frames of different batch sizes may differ: matrix products round by shape.
 ROUNDING: dict[str, int] = {
     "wav2lip": 1,
@@ -45,6 +49,10 @@ ROUNDING: dict[str, int] = {
     "facevid2vid": 1,
     "sadtalker": 1,
     "liveportrait": 1,
+    "iplap": 1,
+    "audio2head": 1,
+    "pirender": 1,
+    "lia": 1,
 }
 
 # One variant of each card: the others are the same networks with other weights.

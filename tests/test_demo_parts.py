@@ -18,7 +18,7 @@ pytest.importorskip("gradio", reason="the demo needs gradio")
 import gradio as gr
 
 from thg_zoo.demo import status, studio, visitors
-from thg_zoo.demo.controls import chosen, control_groups, editing_controls, offered, refuse_hidden
+from thg_zoo.demo.controls import chosen, control_groups, editing_groups, offered, refuse_hidden
 from thg_zoo.demo.guard import Guard
 from thg_zoo.demo.jobs import Job, JobQueue, Snapshot
 from thg_zoo.demo.memory import Memory, visitor_of
@@ -543,11 +543,22 @@ def test_edits_of_one_picture_prepare_it_once(service: Service, monkeypatch: pyt
     assert [path.name for path in prepared] == ["a.png", "b.png"]
 
 
-def test_the_sliders_of_an_editable_model_are_at_hand() -> None:
+@pytest.mark.parametrize(
+    ("model", "sliders"),
+    [
+        ("liveportrait", {"pitch", "yaw", "smile", "gaze_x"}),
+        ("lia", {"d0", "d19"}),
+        ("pirender", {"pitch", "yaw", "move_z", "expression_scale"}),
+    ],
+)
+def test_the_sliders_of_an_editable_model_are_at_hand(model: str, sliders: set[str]) -> None:
     with gr.Blocks(analytics_enabled=False):
-        controls = editing_controls(describe("liveportrait"))
-    names = [control.option.name for control in controls]
-    assert {"pitch", "yaw", "smile", "gaze_x"} <= set(names[:15])
+        groups = editing_groups(list_models(driver="edit"), model)
+    (group,) = (group for group in groups if model in group.models)
+    assert [g.box.visible for g in groups] == [g is group for g in groups]
+    names = [control.option.name for control in group.controls]
+    assert sliders <= set(names[:20])
     assert "landmark_model" not in names
-    assert all(control.option.stage == "driver" for control in controls)
-    assert isinstance(controls[names.index("smile")].component, gr.Slider)
+    assert all(control.option.stage == "driver" for control in group.controls)
+    values = [control.component.value for g in groups for control in g.controls]
+    assert chosen(groups, model, values) == {}
