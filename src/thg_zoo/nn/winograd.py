@@ -8,8 +8,9 @@ as much (compare Barabasz et al., "Error Analysis and Improving the Accuracy of 
 Networks", ACM TOMS 2020).
 
 It pays on CPUs, whose libraries convolve directly, and costs four times the memory of the kernels. Evaluation and
-interpolation are products with 36-column matrices over whole strips of tiles: more arithmetic than the sums that they
-stand for, but two calls of a library instead of dozens, each of which would pass over memory.
+interpolation are products with small matrices over whole strips of tiles, along the height and then along the width:
+more arithmetic than the sums that they stand for, but a few calls of a library instead of dozens, each of which would
+pass over memory.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _INTERPOLATE = (
 )
 _TILE, _OUT = 6, 4
 # Tiles are worked on in strips whose transforms stay in the processor's cache.
-_STRIP_BYTES = 24 * 2**20
+_STRIP_BYTES = 12 * 2**20
 # With fewer channels, moving the transforms costs more than the multiplications saved; by dimensions.
 _LEAST_CHANNELS = {2: 128, 3: 64}
 # Wider ones see only maps of a few samples here, and their kernels would take hundreds of megabytes.
@@ -58,8 +59,7 @@ class MinimalFiltering(nn.Module):
         """`like` says the precision and the device."""
         super().__init__()
         for name, matrix in (("evaluate", _EVALUATE), ("interpolate", _INTERPOLATE)):
-            along = torch.tensor(matrix, dtype=torch.float64, device=like.device)
-            self.register_buffer(name, torch.kron(along, along).to(like.dtype))
+            self.register_buffer(name, torch.tensor(matrix, dtype=like.dtype, device=like.device))
 
     def convolve(self, x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
         """Volumes `[B, C, D, H, W]` with a kernel `[1 or 3, 36, C, O]` to `[B, O, D, H, W]`.
@@ -88,9 +88,9 @@ class MinimalFiltering(nn.Module):
         depth, height, width, outputs = out.shape
         deep, channels = len(x), x.shape[3]
         tiles = x.unfold(1, _TILE, _OUT).unfold(2, _TILE, _OUT).permute(4, 5, 0, 1, 2, 3)
-        values = self.evaluate @ tiles.reshape(_TILE**2, -1)
+        values = _along_both(self.evaluate, tiles.reshape(_TILE**2, -1))
         products = self._multiply(values.view(_TILE**2, deep, -1, channels), kernel, depth)
-        samples = self.interpolate @ products.view(_TILE**2, -1)
+        samples = _along_both(self.interpolate, products.view(_TILE**2, -1))
         pixels = samples.view(_OUT, _OUT, depth, height // _OUT, width // _OUT, outputs).permute(2, 3, 0, 4, 1, 5)
         torch.add(pixels, bias, out=out.view(depth, height // _OUT, _OUT, width // _OUT, _OUT, outputs))
 
@@ -132,17 +132,26 @@ class MixedWinogradConv(MinimalFiltering):
         super().__init__(kernels)
         self.channels = kernels.shape[2]
         self.register_buffer("taps", kernels.permute(0, 3, 4, 2, 1).flatten(1).contiguous())
-        along = _evaluation(kernels.device)
-        self.register_buffer("at_points", torch.kron(along, along).to(kernels.dtype))
+        self.register_buffer("at_points", _evaluation(kernels.device).to(kernels.dtype))
 
     def forward(self, x: Tensor, shares: Tensor, bias: Tensor) -> Tensor:
         """x `[B, C, h, w]`, shares `[B, K]` of the kernels and biases `[B, O]` to `[B, O, h, w]`."""
         made = []
         for picture, share, b in zip(x, shares, bias, strict=True):
             mixed = (share @ self.taps).view(9, -1)
-            kernel = (self.at_points @ mixed).view(1, _TILE**2, self.channels, -1)
+            kernel = _along_both(self.at_points, mixed).view(1, _TILE**2, self.channels, -1)
             made.append(self.convolve(picture[None, :, None], kernel, b))
         return torch.cat(made).squeeze(2)
+
+
+def _along_both(matrix: Tensor, x: Tensor) -> Tensor:
+    """What a matrix `[n, m]` makes of each column of x `[m m, N]`, taken as a square: of its columns, then of its rows.
+
+    `[n n, N]`.
+    """
+    n, m = matrix.shape
+    of_columns = matrix @ x.view(m, -1)
+    return (matrix @ of_columns.view(n, m, -1)).view(n * n, -1)
 
 
 def _padded(x: Tensor, rows: int, columns: int, beside: int) -> Tensor:
