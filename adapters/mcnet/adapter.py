@@ -24,7 +24,7 @@ from thg_zoo.video_driven import Likeness
 class McnetAdapter(FirstOrderAdapter[McnetOptions]):
     """MCNet's networks in the family's glue."""
 
-    batch_sizes = {"cpu": 2, "cuda": 8, "mps": 4}  # noqa: RUF012 (declared by the contract)
+    batch_sizes = {"cpu": 4, "cuda": 8, "mps": 4}  # noqa: RUF012 (declared by the contract)
 
     def build_networks(self) -> dict[str, nn.Module]:
         """The key-point detector and the generator with its memory."""

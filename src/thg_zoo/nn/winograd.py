@@ -118,7 +118,9 @@ class WinogradConv(MinimalFiltering):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 4:
-            return self.convolve(x.unsqueeze(2), self.kernel, self.bias).squeeze(2)
+            # The pictures lie where a volume has its depth: the kernel is read once for all.
+            volume = x.transpose(0, 1).unsqueeze(0)
+            return self.convolve(volume, self.kernel, self.bias).squeeze(0).transpose(0, 1)
         return self.convolve(x, self.kernel, self.bias)
 
 
