@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,12 @@ from thg_zoo.demo import example_driver, example_source
 from thg_zoo.inputs import Clip
 from thg_zoo.media.audio import Audio, read_audio
 from thg_zoo.media.image import read_image
+
+
+def pytest_configure() -> None:
+    """What runs in the background is started with SIGINT ignored, and so would be the programs that tests interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
