@@ -114,7 +114,9 @@ def component(info: OptionInfo) -> Any:
         return gr.Dropdown(list(info.choices), value=info.default, allow_custom_value=info.or_index, **about)
     if info.type is bool:
         return gr.Checkbox(value=info.default, **about)
-    if _is_list(info):
+    # A number field without a value says 0: only text can be empty.
+    if _is_list(info) or info.default is None:
+        about["info"] += f" {info.range_text}" if info.range_text and not _is_list(info) else ""
         return gr.Textbox(value=_as_text(info.default), placeholder=info.type_name, **about)
     step = _step(info)
     if step and info.low is not None and info.high is not None:

@@ -562,3 +562,17 @@ def test_the_sliders_of_an_editable_model_are_at_hand(model: str, sliders: set[s
     assert all(control.option.stage == "driver" for control in group.controls)
     values = [control.component.value for g in groups for control in g.controls]
     assert chosen(groups, model, values) == {}
+
+
+@pytest.mark.parametrize(("model", "option"), [("pirender", "pitch"), ("liveportrait", "eyes_open_ratio")])
+def test_numbers_that_may_be_left_open_are_text(model: str, option: str) -> None:
+    """A number field of the page without a value says 0."""
+    described = describe(model)
+    with gr.Blocks(analytics_enabled=False):
+        (group,) = control_groups([described], model)
+    index = [control.option.name for control in group.controls].index(option)
+    assert isinstance(group.controls[index].component, gr.Textbox)
+    values = [control.component.value for control in group.controls]
+    assert chosen([group], model, values) == {}
+    values[index] = "0.25"
+    assert getattr(described.resolve(chosen([group], model, values)), option) == 0.25
