@@ -114,14 +114,14 @@ def component(info: OptionInfo) -> Any:
         return gr.Dropdown(list(info.choices), value=info.default, allow_custom_value=info.or_index, **about)
     if info.type is bool:
         return gr.Checkbox(value=info.default, **about)
+    step = _step(info)
+    if step and info.default is not None:
+        return gr.Slider(info.low, info.high, value=info.default, step=step, **about)
+    if info.range_text and not _is_list(info):
+        about["info"] += f" {info.range_text}"
     # A number field without a value says 0: only text can be empty.
     if _is_list(info) or info.default is None:
-        about["info"] += f" {info.range_text}" if info.range_text and not _is_list(info) else ""
         return gr.Textbox(value=_as_text(info.default), placeholder=info.type_name, **about)
-    step = _step(info)
-    if step and info.low is not None and info.high is not None:
-        return gr.Slider(info.low, info.high, value=info.default, step=step, **about)
-    about["info"] += f" {info.range_text}" if info.range_text else ""
     return gr.Number(value=info.default, precision=0 if _kind(info) == "whole number" else None, **about)
 
 

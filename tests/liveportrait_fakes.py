@@ -144,7 +144,7 @@ def wide(face: Picture) -> Clip:
 
 
 def keypoints(portrait: Any, driver: Any, **options: Any) -> Tensor:
-    return torch.cat([p["driving"] for p in portrait.animate(driver, **options)._motion.batches(100)])
+    return torch.cat([p["driving"] for p in portrait.animate(driver, **options).motion.batches(100)])
 
 
 def different(a: Any, b: Any) -> bool:

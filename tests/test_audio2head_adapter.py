@@ -63,7 +63,7 @@ def model() -> Iterator[Audio2HeadAdapter]:
 
 def points_of(portrait: Any, driver: Any, **options: Any) -> Tensor:
     """What each frame was told, `[T, 2]`."""
-    return torch.cat([batch["value"][:, 0] for batch in portrait.animate(driver, **options)._motion.batches(7)])
+    return torch.cat([batch["value"][:, 0] for batch in portrait.animate(driver, **options).motion.batches(7)])
 
 
 # Windows.

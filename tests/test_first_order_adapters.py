@@ -116,7 +116,7 @@ def test_how_movement_is_applied(fomm, face, drive):
     still = portrait.identity.points["value"]
 
     def points(driver: Any = drive, **options: Any) -> Tensor:
-        return next(portrait.animate(driver, **options)._motion.batches(3))["value"]
+        return next(portrait.animate(driver, **options).motion.batches(3))["value"]
 
     seen = points(relative=False)
     plain = points(adapt_scale=False)
@@ -136,7 +136,7 @@ def test_how_movement_is_applied(fomm, face, drive):
 def test_one_picture_is_taken_as_it_is_and_says_so(fomm, face, drive):
     animation = fomm.animate(face, drive.frames[1], **small())
     assert animation.n_frames == 1
-    assert any("without movement" in warning for warning in animation._run.warnings)
+    assert any("without movement" in warning for warning in animation.run.warnings)
 
 
 def test_a_template_gives_the_same_frames(fomm, face, drive, tmp_path):
@@ -210,7 +210,7 @@ def test_a_driver_is_cropped_where_its_face_goes(fomm, face):
     black = np.zeros_like(face)
     frames = [black, *(np.roll(face, 4 * k, axis=1) for k in range(6))]
     animation = portrait.animate(Clip(np.stack(frames), Fraction(25)))
-    assert any("before frame 1" in warning for warning in animation._run.warnings)
+    assert any("before frame 1" in warning for warning in animation.run.warnings)
     with pytest.raises(FaceError, match="No face was found in the driving clip"):
         portrait.animate(Clip(np.stack([black] * 3), Fraction(25)))
     found = portrait.animate(Clip(np.stack([black, face // 2, face]), Fraction(25)), best_frame="find")
@@ -258,7 +258,7 @@ def test_one_of_two_faces_is_chosen(fomm, face):
     portrait = fomm.prepare(face, size="128")
     clip = Clip(np.stack([wide, wide]), Fraction(25))
     left, right = (
-        next(portrait.animate(clip, driver_face=which, relative=False)._motion.batches(1))["value"]
+        next(portrait.animate(clip, driver_face=which, relative=False).motion.batches(1))["value"]
         for which in ("0", "1")
     )
     assert not torch.equal(left, right)
@@ -274,11 +274,11 @@ def scenes(face: Pictures) -> Clip:
 def test_a_cut_in_the_driver_is_told(fomm, face):
     portrait = fomm.prepare(face, size="128")
     animation = portrait.animate(scenes(face))
-    assert any("In 4 of 8 frames" in warning for warning in animation._run.warnings)
+    assert any("In 4 of 8 frames" in warning for warning in animation.run.warnings)
     smooth = portrait.animate(scenes(face), driver_crop="smooth", relative=False)
-    assert not smooth._run.warnings
-    first, *_, last = torch.cat([piece["value"] for piece in smooth._motion.batches(4)])
-    fixed = torch.cat([p["value"] for p in portrait.animate(scenes(face), relative=False)._motion.batches(4)])
+    assert not smooth.run.warnings
+    first, *_, last = torch.cat([piece["value"] for piece in smooth.motion.batches(4)])
+    fixed = torch.cat([p["value"] for p in portrait.animate(scenes(face), relative=False).motion.batches(4)])
     # The square follows the face over the cut; the fixed one is left behind.
     assert (first - last).abs().max() < 0.2 * (fixed[0] - fixed[-1]).abs().max()
 

@@ -72,7 +72,7 @@ def levels(value: torch.Tensor) -> Pictures:
 
 
 def alphas(animation: Any) -> torch.Tensor:
-    return torch.cat([batch["alpha"] for batch in animation._motion.batches(2)])
+    return torch.cat([batch["alpha"] for batch in animation.motion.batches(2)])
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_movement_is_relative_or_absolute(model, face, drive):
     torch.testing.assert_close(third[2:], own)
     still = portrait.animate(drive.frames[2])
     torch.testing.assert_close(alphas(still), absolute[2:], atol=1e-4, rtol=1e-4)
-    assert any("one picture" in warning for warning in still._run.warnings)
+    assert any("one picture" in warning for warning in still.run.warnings)
 
 
 @pytest.mark.usefixtures("quick")

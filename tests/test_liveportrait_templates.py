@@ -141,7 +141,7 @@ def test_a_picture_is_edited_by_options_alone(face: Picture) -> None:
     turned = portrait.animate(None, yaw=20, smile=0.5)
     assert different(*(torch.from_numpy(animation.to_array()) for animation in (still, turned)))
     own = portrait.identity.person
-    plain = portrait.animate(None, stitching=False)._motion.parameters["driving"]
+    plain = portrait.animate(None, stitching=False).motion.parameters["driving"]
     # The page's editing keeps the translation's depth, which the source's key points lack.
     assert torch.allclose(plain[..., :2], own.keypoints[..., :2], atol=1e-5)
 

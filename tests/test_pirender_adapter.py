@@ -25,10 +25,10 @@ from thg_zoo.adapters.pirender.options import PIRenderOptions
 from thg_zoo.adapters.pirender.tables import read_table
 from thg_zoo.errors import FaceError, MediaError, OptionError
 from thg_zoo.face3d.mapping import REACH
-from thg_zoo.face3d.reading import as_input
 from thg_zoo.inputs import Clip
 from thg_zoo.keypoints.keyframes import Keyframes
 from thg_zoo.keypoints.template import read_template
+from thg_zoo.media.planes import to_planes
 from thg_zoo.weights import empty_networks, fill_networks
 
 WHOLE = {"crop": "none", "driver_crop": "none"}
@@ -54,7 +54,7 @@ def drive(face: NDArray[np.uint8]) -> Clip:
 
 def described(portrait: Any, driver: Any, **options: Any) -> Tensor:
     """What the network is told of all frames."""
-    batches = portrait.animate(driver, **options)._motion.batches(7)
+    batches = portrait.animate(driver, **options).motion.batches(7)
     with torch.inference_mode():
         return torch.cat([batch["descriptors"] for batch in batches])
 
@@ -78,7 +78,7 @@ def test_frames_equal_a_plain_loop(model, portrait, face, drive, tmp_path):
     assert isinstance(network, FaceGenerator)
     rows, own = rows_of(model, drive, tmp_path / "m.npz"), portrait.identity.coefficients
     rows = rescaled(rows, crop_ratio(own, rows))
-    source = network.encode(as_input([squeezed(face)], torch.device("cpu")) * 2 - 1)
+    source = network.encode(to_planes([squeezed(face)], torch.device("cpu")) * 2 - 1)
     found = portrait.animate(drive)
     assert found.fps == 24
     frames = found.to_array().astype(int)
@@ -149,7 +149,7 @@ def test_a_driver_is_read_as_it_is_needed(model, portrait, face, monkeypatch):
     long = Clip(np.repeat(face[None], 200, axis=0), Fraction(25))
     for norm, ahead in ((False, 33), (True, 201)):
         read.clear()
-        batches = portrait.animate(long, norm_crop_param=norm)._motion.batches(2)
+        batches = portrait.animate(long, norm_crop_param=norm).motion.batches(2)
         with torch.inference_mode():
             next(batches)
         # One frame for the beginning, then as many as the first window reaches.
@@ -162,7 +162,7 @@ def test_a_face_that_is_lost_keeps_its_points(model, portrait, face, tmp_path):
     rows = rows_of(model, Clip(np.stack([face, grey, face]), Fraction(25)), tmp_path / "m.npz")
     assert torch.equal(rows[0, 70:], rows[1, 70:])
     animation = portrait.animate(Clip(np.stack([grey, grey]), Fraction(25)))
-    assert any("not found again" in warning for warning in animation._run.warnings)
+    assert any("not found again" in warning for warning in animation.run.warnings)
 
 
 def test_no_face_is_an_error_where_it_has_to_be_found(model, face, portrait):

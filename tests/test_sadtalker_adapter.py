@@ -153,7 +153,7 @@ def test_every_mode_has_its_size(model: SadTalkerAdapter, face: NDArray[np.uint8
 def points_of(portrait: Any, driver: Any = None, seed: int = 0, **options: Any) -> Tensor:
     """The key points of all frames."""
     animation = portrait.animate(driver or speech(2.0), seed=seed, **options)
-    return torch.cat([batch["points"] for batch in animation._motion.batches(7)])
+    return torch.cat([batch["points"] for batch in animation.motion.batches(7)])
 
 
 def test_the_seed_decides_movement_and_blinks(portrait: Any) -> None:
@@ -265,7 +265,7 @@ def test_a_picture_without_a_face_is_refused_but_can_be_taken_whole(model: SadTa
     portrait = model.prepare(landscape, preprocess="resize", **SMALL)
     animation = portrait.animate(speech(0.1))
     assert animation.to_array().shape == (2, 128 * 200 // 300, 128, 3)
-    assert any("not found again" in warning for warning in animation._run.warnings)
+    assert any("not found again" in warning for warning in animation.run.warnings)
 
 
 def test_published_landmarks_need_their_weights() -> None:

@@ -261,7 +261,7 @@ def test_a_driving_video_moves_the_mouth_in_step(model: Adapter[Any, Any], pictu
         frame[:] = whole[0:256, 96:352]
     animation = model.prepare(picture).animate(Clip(frames, Fraction(30)), drive_by="video")
     assert animation.fps == 30
-    found = torch.cat([batch["mouth"] for batch in animation._motion.batches(8)])[:, 0].numpy()
+    found = torch.cat([batch["mouth"] for batch in animation.motion.batches(8)])[:, 0].numpy()
     assert len(found) == 25
     assert np.corrcoef(found, opened)[0, 1] > 0.8
     assert found[0] < 0.1

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 import cv2
-import torch
+import numpy as np
 from torch import Tensor, nn
 
 from thg_zoo.adapter import Adapter
@@ -26,6 +26,7 @@ from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.source_crop import Framing, SourceCrop, crop_source
 from thg_zoo.inputs import Driver, Source
 from thg_zoo.keypoints.points import KeyPoints
+from thg_zoo.media.planes import to_planes
 from thg_zoo.media.resize import resize_antialiased
 from thg_zoo.motion import Motion, MotionStream
 from thg_zoo.nn.fast_forms import finish_networks
@@ -105,9 +106,8 @@ class Audio2HeadAdapter(Adapter[Audio2HeadOptions, Identity]):
 
     def _picture(self, crop: SourceCrop, *, squeezed: bool) -> Tensor:
         """`[1, 3, 256, 256]` in 0..1. squeezed: by OpenCV without care for aliasing, as published."""
-        pixels = cv2.resize(crop.pixels, (SIDE, SIDE)) if squeezed else crop.pixels
-        planes = torch.from_numpy(pixels).to(self.runtime.device).permute(2, 0, 1).unsqueeze(0)
-        return resize_antialiased(planes.float() / 255, (SIDE, SIDE)).contiguous()
+        pixels = np.asarray(cv2.resize(crop.pixels, (SIDE, SIDE)), np.uint8) if squeezed else crop.pixels
+        return resize_antialiased(to_planes([pixels], self.runtime.device), (SIDE, SIDE)).contiguous()
 
     def _network(self, name: str, kind: type[Network]) -> Network:
         network = self.networks[name]

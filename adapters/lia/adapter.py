@@ -19,6 +19,7 @@ from thg_zoo.adapters.lia.networks import Source as EncodedSource
 from thg_zoo.adapters.lia.options import DIRECTIONS, LiaOptions
 from thg_zoo.inputs import Driver, Frame
 from thg_zoo.keypoints.keyframes import Keyframes, check_keyframes
+from thg_zoo.media.planes import to_planes
 from thg_zoo.motion import Motion, MotionStream, MotionTable, Parameters, length
 from thg_zoo.run import Run
 from thg_zoo.source_stream import SourceBatch
@@ -35,9 +36,10 @@ class LiaAdapter(VideoDrivenAdapter[LiaOptions]):
         """The generator: encoder and decoder."""
         return {"gen": Generator()}
 
-    def fold(self, network: nn.Module) -> None:
-        """Linear layers in a row, and gains into convolutions."""
-        cast("Generator", network).fold()
+    def finish_loading(self) -> None:
+        """Linear layers in a row become one, and gains part of their convolutions; then as its relatives."""
+        self._generator.fold()
+        super().finish_loading()
 
     @property
     def _generator(self) -> Generator:
@@ -48,8 +50,7 @@ class LiaAdapter(VideoDrivenAdapter[LiaOptions]):
     def squeeze(self, pixels: Frame, options: LiaOptions) -> Tensor:
         """`[1, 3, 256, 256]` in 0..1 by Pillow's bicubic filter, as published."""
         resized = np.array(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        planes = torch.from_numpy(resized).to(self.runtime.device).permute(2, 0, 1).unsqueeze(0)
-        return planes.float() / 255
+        return to_planes([resized], self.runtime.device)
 
     def encode(self, identity: Likeness, source: SourceBatch, options: LiaOptions) -> EncodedSource:
         """Appearance and features of the crop, once."""

@@ -24,6 +24,7 @@ from thg_zoo.faces.choose import rule_of
 from thg_zoo.faces.person_crop import given_crop
 from thg_zoo.faces.track import MissingFace
 from thg_zoo.inputs import Frame, Source
+from thg_zoo.media.planes import to_planes
 from thg_zoo.motion import Gathered
 from thg_zoo.run import Run
 
@@ -81,7 +82,7 @@ class _Seen:
 
 def as_input(pictures: list[Frame], device: torch.device) -> Tensor:
     """What the networks take, `[B, 3, 256, 256]` in 0..1."""
-    return torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).contiguous().float().div_(255)
+    return to_planes(pictures, device).contiguous()
 
 
 def look(frame: Frame, sight: Sight) -> Frame:

@@ -7,7 +7,7 @@ code: github.com/RenYurui/PIRender.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ from thg_zoo.adapters.pirender.tables import NAME, read_table
 from thg_zoo.errors import OptionError
 from thg_zoo.face3d.landmarks import choose_search
 from thg_zoo.face3d.mapping import sections
-from thg_zoo.face3d.reading import CoefficientReader, as_input
+from thg_zoo.face3d.reading import CoefficientReader
 from thg_zoo.face3d.reconstruction import Reconstruction
 from thg_zoo.faces.driving_view import find_view
 from thg_zoo.faces.fan import FanNetwork
@@ -29,8 +29,8 @@ from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.retinaface import RetinaFaceNetwork
 from thg_zoo.faces.source_crop import SourceCrop, crop_source
 from thg_zoo.inputs import Driver, Source
-from thg_zoo.keypoints.driving_options import DriverCropOptions, TransferOptions
 from thg_zoo.keypoints.keyframes import check_keyframes
+from thg_zoo.media.planes import to_planes
 from thg_zoo.motion import Motion, MotionStream, MotionTable, Parameters
 from thg_zoo.nn.fast_forms import finish_networks
 from thg_zoo.recording import RecordingAdapter, Tape
@@ -81,7 +81,7 @@ class PIRenderAdapter(RecordingAdapter[PIRenderOptions, Likeness]):
         crop = crop_source(source.first(), options, self._detector, source.name)
         picture = squeezed(crop.pixels)
         coefficients = self._reader(options, run).read_one(picture, source.name)
-        return Likeness(crop, as_input([picture], self.runtime.device) * 2 - 1, coefficients)
+        return Likeness(crop, to_planes([picture], self.runtime.device) * 2 - 1, coefficients)
 
     def encode(self, identity: Likeness, source: SourceBatch, options: PIRenderOptions) -> Portrait:
         """The portrait's part of both networks, once."""
@@ -122,8 +122,7 @@ class PIRenderAdapter(RecordingAdapter[PIRenderOptions, Likeness]):
 
     def record(self, driver: Driver, options: PIRenderOptions, run: Run) -> Tape:
         """Coefficients in the driver's own crop."""
-        crops = {field.name: getattr(options, field.name) for field in fields(DriverCropOptions)}
-        view = find_view(driver, None, TransferOptions(**crops), self._detector, run)
+        view = find_view(driver, options, "first", None, self._detector, run)
         return self._reader(options, run).read(driver.frames, view)
 
     def _template(self, driver: Driver) -> Tape:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from thg_zoo.adapters.sadtalker.crop import Cut, Preprocess, cut_picture, moved_points, plan_cut
 from thg_zoo.face3d.points import Points
-from thg_zoo.face3d.reading import CoefficientReader, as_input
+from thg_zoo.face3d.reading import CoefficientReader
 from thg_zoo.faces.detector import Picture
 from thg_zoo.inputs import Source
+from thg_zoo.media.planes import to_planes
 from thg_zoo.run import Run
 from thg_zoo.timing import at_rate
 
@@ -42,7 +43,7 @@ class FaceReader:
         cut, near = self._plan(photo, what)
         picture = cut_picture(photo, cut, self.size)
         found = self.coefficients.find([picture], near, None, what, run)
-        return cut, as_input([picture], self.coefficients.device), self.coefficients.measure([picture], found)
+        return cut, to_planes([picture], self.coefficients.device), self.coefficients.measure([picture], found)
 
     def read_video(self, video: Source, fps: Fraction, n_frames: int, run: Run) -> Tensor:
         """Coefficients `[k, 73]` of the first `n_frames` frames of a reference video at `fps`, or of all it has.

@@ -36,30 +36,31 @@ class Animation:
 
     fps: exact frames per second; n_frames: the number of frames (for a driving video as its container says,
     until it was read to the end); audio: what is heard, as a file or in memory, or None; report: the
-    `RunReport` of the last `save`, or None.
+    `RunReport` of the last `save`, or None; motion: what the network renders, per frame; run: seconds by stage and
+    warnings so far.
     """
 
     def __init__(self, portrait: Portrait[Any, Any], driver: Driver, motion: Motion, options: Any, run: Run) -> None:
         self._portrait = portrait
         self._driver = driver
-        self._motion = motion
+        self.motion = motion
         self._options = options
-        self._run = run
+        self.run = run
         self.report: RunReport | None = None
 
     @property
     def fps(self) -> Fraction:
         """Exact frames per second."""
-        return self._motion.fps
+        return self.motion.fps
 
     @property
     def n_frames(self) -> int:
         """How many frames the animation has."""
         source = self._portrait.source
         if source.still:
-            return self._motion.n_frames
+            return self.motion.n_frames
         lasts = frames_to_cover(source.n_frames / (source.fps or self.fps), self.fps)
-        return extended_length(self._motion.n_frames, lasts, self._motion.extend)
+        return extended_length(self.motion.n_frames, lasts, self.motion.extend)
 
     @property
     def audio(self) -> Path | Audio | None:
@@ -78,7 +79,7 @@ class Animation:
 
     def batches(self) -> Generator[NDArray[np.uint8]]:
         """The frames as they are rendered, uint8 [B, H, W, 3]."""
-        yield from Renderer(self._portrait, self._options, self._run).frames(self._motion)
+        yield from Renderer(self._portrait, self._options, self.run).frames(self.motion)
 
     def to_array(self) -> NDArray[np.uint8]:
         """All frames at once, uint8 [T, H, W, 3]. Memory grows with the length: prefer `frames` or `save`."""
@@ -108,10 +109,10 @@ class Animation:
             with self._writer(path, size, overwrite) as writer:
                 with Consumer(writer.write) as encoder:
                     for batch in itertools.chain([first], batches):
-                        with self._run.stage("wait for encoder"):
+                        with self.run.stage("wait for encoder"):
                             encoder.put(batch)
                         n += len(batch)
-                with self._run.stage("finish file"):
+                with self.run.stage("finish file"):
                     written = writer.close()
         self.report = self._describe(written, n, size, time.perf_counter() - begin)
         if report is not None:
@@ -120,7 +121,7 @@ class Animation:
 
     def _writer(self, path: str | Path, size: tuple[int, int], overwrite: bool) -> VideoWriter:
         tags = synthetic_tags(self._portrait.adapter.spec, self._portrait.adapter.model.name)
-        duration = Fraction(self.n_frames) / self.fps if self._motion.extend == "cut" else None
+        duration = Fraction(self.n_frames) / self.fps if self.motion.extend == "cut" else None
         return VideoWriter(
             path,
             self.fps,
@@ -143,14 +144,14 @@ class Animation:
             device=adapter.runtime.description,
             precision=adapter.runtime.precision,
             batch_size=adapter.batch_size,
-            seed=self._run.seed,
+            seed=self.run.seed,
             options=dataclasses.asdict(self._options),
             weights=[weight.as_dict() for weight in adapter.weights],
             fps=str(self.fps),
             frames=frames,
             size=size,
             seconds=seconds,
-            timings=dict(self._run.timings),
-            warnings=list(self._run.warnings),
+            timings=dict(self.run.timings),
+            warnings=list(self.run.warnings),
             synthetic_media=synthetic_tags(adapter.spec, adapter.model.name),
         )

@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thg_zoo.inputs import Frame
 from thg_zoo.keypoints.driving_options import DrivingOptions, SizedDrivingOptions
 from thg_zoo.keypoints.points import KeyPoints
 from thg_zoo.keypoints.transfer import RelativeMotion
+from thg_zoo.media.planes import to_planes
 from thg_zoo.media.resize import resize_antialiased
 from thg_zoo.motion import Parameters
-from thg_zoo.nn.fold import fold_batch_norm
-from thg_zoo.nn.spectral import fold_spectral_norm
 from thg_zoo.video_driven import Likeness, Transfer, VideoDrivenAdapter
 
 DrivingT = TypeVar("DrivingT", bound=DrivingOptions)
@@ -40,16 +38,10 @@ class FirstOrderAdapter(VideoDrivenAdapter[DrivingT]):
         make = RelativeMotion.adapted if options.adapt_scale else RelativeMotion
         return _as_parameters(make(source, initial))
 
-    def fold(self, network: nn.Module) -> None:
-        """Norms into the convolutions before them."""
-        fold_spectral_norm(network)
-        fold_batch_norm(network)
-
     def squeeze(self, pixels: Frame, options: DrivingT) -> Tensor:
         """`[1, 3, S, S]` in 0..1 of a crop `[h, w, 3]`, squeezed to a square as published."""
         side = int(options.size) if isinstance(options, SizedDrivingOptions) else _TRAINED_SIDE
-        planes = torch.from_numpy(pixels).to(self.runtime.device).permute(2, 0, 1).unsqueeze(0)
-        return resize_antialiased(planes.float() / 255, (side, side)).contiguous()
+        return resize_antialiased(to_planes([pixels], self.runtime.device), (side, side)).contiguous()
 
 
 def _as_parameters(transfer: Callable[[KeyPoints], KeyPoints]) -> Transfer:

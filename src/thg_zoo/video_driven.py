@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TypeAlias, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from thg_zoo.errors import OptionError
 from thg_zoo.faces.driving_view import View, find_view
@@ -25,7 +25,7 @@ from thg_zoo.inputs import Driver, Frame, Source
 from thg_zoo.keypoints.driving_options import TransferOptions
 from thg_zoo.keypoints.template import read_template
 from thg_zoo.motion import Motion, MotionStream, Parameters, part
-from thg_zoo.nn.fast_forms import use_fast_forms
+from thg_zoo.nn.fast_forms import finish_networks
 from thg_zoo.recording import RecordingAdapter, Tape
 from thg_zoo.run import Run
 from thg_zoo.source_stream import SourceBatch
@@ -75,19 +75,12 @@ class VideoDrivenAdapter(RecordingAdapter[TransferT, Likeness]):
     def squeeze(self, pixels: Frame, options: TransferT) -> Tensor:
         """`[1, 3, S, S]` in 0..1 of a crop `[h, w, 3]`, squeezed to a square as published."""
 
-    @abstractmethod
-    def fold(self, network: nn.Module) -> None:
-        """What can be done once after loading, in place: the same function."""
-
     # The contract.
 
     def finish_loading(self) -> None:
-        """Networks folded, on a CPU in float32 in their fast forms; the detector that crops start from."""
+        """Norms folded, on a CPU in float32 fast forms; the detector that crops start from."""
         self._detector = Mtcnn(self.runtime.device)
-        for network in self.networks.values():
-            self.fold(network)
-            if self.runtime.device.type == "cpu" and self.runtime.precision == "float32":
-                use_fast_forms(network)
+        finish_networks(self.networks.values(), self.runtime)
 
     def read_source(self, source: Source, options: TransferT, run: Run) -> Likeness:  # noqa: ARG002 (the contract's)
         """The crop and what is read from it. Raises FaceError where no face is found, OptionError for a box outside."""
@@ -135,7 +128,7 @@ class VideoDrivenAdapter(RecordingAdapter[TransferT, Likeness]):
     def _tape(self, driver: Driver, likeness: Likeness | None, options: TransferT, run: Run) -> Tape:
         frames = driver.frames
         compared = None if likeness is None else (likeness.name, likeness.crop.pixels)
-        view = find_view(driver, compared, options, self._detector, run)
+        view = find_view(driver, options, options.best_frame, compared, self._detector, run)
         with contextlib.closing(frames.frames(view.reference, view.reference + 1)) as one:
             reference = next(one, None)
         if reference is None:

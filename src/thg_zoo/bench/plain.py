@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from thg_zoo.adapter import Portrait
 from thg_zoo.bench.inputs import Inputs
-from thg_zoo.inputs import Driver, open_driver, open_source
 from thg_zoo.media.writer import VideoWriter
 from thg_zoo.motion import Motion, Parameters
 from thg_zoo.run import Run
@@ -40,19 +39,19 @@ class Made:
 
 def run_plain(adapter: Adapter[Any, Any], inputs: Inputs, options: Mapping[str, Any], most: int | None = None) -> Made:
     """Write the video of all frames, or of the first `most`, to `inputs.output`."""
-    run = Run()
     with adapter.inference():
-        portrait, driver, motion = _prepared(adapter, inputs, options, run)
+        portrait = adapter.prepare(inputs.source, **options)
+        animation = portrait.animate(inputs.driver_of(adapter.spec))
+        run = animation.run
         frames = []
-        for frame in plain_frames(portrait, motion, run):
+        for frame in plain_frames(portrait, animation.motion, run):
             frames.append(frame)
             if len(frames) == most:
                 break
-    audio = adapter.choose_audio(driver, portrait.source, portrait.options)
-    size = frames[0].shape[0], frames[0].shape[1]
+    size, fps = (frames[0].shape[0], frames[0].shape[1]), animation.fps
     with (
         run.stage("finish file"),
-        VideoWriter(inputs.output, motion.fps, size, audio, overwrite=True, duration=len(frames) / motion.fps) as file,
+        VideoWriter(inputs.output, fps, size, animation.audio, overwrite=True, duration=len(frames) / fps) as file,
     ):
         for frame in frames:
             file.write(frame)
@@ -71,22 +70,6 @@ def plain_frames(portrait: Portrait[Any, Any], motion: Motion, run: Run) -> Iter
             if parameters is None or source is None:
                 return
             yield _frame(portrait, source, parameters, run)
-
-
-def _prepared(
-    adapter: Adapter[Any, Any], inputs: Inputs, options: Mapping[str, Any], run: Run
-) -> tuple[Portrait[Any, Any], Driver, Motion]:
-    resolved = adapter.model.resolve(options)
-    with run.stage("prepare"):
-        source = adapter.adjust_source(open_source(inputs.source, adapter.spec.sources), resolved)
-        identity = adapter.read_source(source, resolved, run)
-        portrait = Portrait(adapter, source, identity, resolved, dict(options), run)
-        if source.still:
-            portrait.still_batch()
-    with run.stage("read driver"):
-        driver = open_driver(inputs.driver_of(adapter.spec), adapter.spec.drivers)
-        motion = adapter.read_driver(driver, identity, resolved, run)
-    return portrait, driver, motion
 
 
 def _frame(portrait: Portrait[Any, Any], source: SourceBatch, parameters: Parameters, run: Run) -> NDArray[np.uint8]:

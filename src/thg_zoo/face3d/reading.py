@@ -14,6 +14,7 @@ from thg_zoo.face3d.landmarks import LandmarkSearch
 from thg_zoo.face3d.points import Points
 from thg_zoo.face3d.reconstruction import Reconstruction, driving_coefficients
 from thg_zoo.faces.detector import Picture
+from thg_zoo.media.planes import to_planes
 from thg_zoo.run import Run
 
 
@@ -49,10 +50,5 @@ class CoefficientReader:
         """
         aligned = [align(picture, points) for picture, points in zip(pictures, found, strict=True)]
         places = torch.from_numpy(np.stack([alignment.params[2:] for alignment in aligned])).to(self.device)
-        full = self.network(as_input([alignment.picture for alignment in aligned], self.device))
+        full = self.network(to_planes([alignment.picture for alignment in aligned], self.device))
         return driving_coefficients(full, places)
-
-
-def as_input(pictures: Sequence[Picture], device: torch.device) -> Tensor:
-    """uint8 [h, w, 3] each, to `[B, 3, h, w]` in 0..1."""
-    return torch.from_numpy(np.stack(pictures)).to(device).permute(0, 3, 1, 2).float().div_(255)

@@ -20,7 +20,7 @@ from thg_zoo.faces.source_crop import Crop, cut
 from thg_zoo.faces.track import track_faces
 from thg_zoo.inputs import Driver, Frame
 from thg_zoo.keypoints.best_frame import best_frame
-from thg_zoo.keypoints.driving_options import TransferOptions
+from thg_zoo.keypoints.driving_options import DriverCropOptions
 from thg_zoo.run import Run
 
 # Every so many frames the face of a driver is looked for: the crop is the same for all.
@@ -44,19 +44,24 @@ class View:
 
 
 def find_view(
-    driver: Driver, likeness: tuple[str, Frame] | None, options: TransferOptions, detector: FaceDetector, run: Run
+    driver: Driver,
+    options: DriverCropOptions,
+    reference: str,
+    likeness: tuple[str, Frame] | None,
+    detector: FaceDetector,
+    run: Run,
 ) -> View:
     """Passes over the driver to find the face, unless a box is given and the reference is known.
 
-    likeness: name and pixels of the source, with which best_frame=find compares. Raises FaceError where no face is
-    found, OptionError for a box outside.
+    reference: `first` (with a face), `find` or a frame's number; likeness: name and pixels of the source, with which
+    `find` compares. Raises FaceError where no face is found, OptionError for a box outside.
     """
     size = driver.frames.size
     searched = options.driver_crop != "none" and options.driver_crop_box is None
     moving = searched and options.driver_crop == "smooth"
     person: PersonCrop | MovingCrop = MovingCrop() if moving else PersonCrop()
     best = 0
-    if options.best_frame == "find":
+    if reference == "find":
         of_source = _landmarks(likeness, detector)
         best = best_frame(of_source, _followed(driver, person, 1, options, detector, run))
     elif searched:
@@ -67,16 +72,16 @@ def find_view(
     elif searched:
         crop = _settled(person, size, driver.name)
         _warn_of(person, driver.name, run)
-    if options.best_frame == "first":
+    if reference == "first":
         best = person.first or 0
-    return View(crop, int(options.best_frame) if options.best_frame.isdecimal() else best)
+    return View(crop, int(reference) if reference.isdecimal() else best)
 
 
 def _followed(
     driver: Driver,
     person: PersonCrop | MovingCrop,
     every: int,
-    options: TransferOptions,
+    options: DriverCropOptions,
     detector: FaceDetector,
     run: Run,
 ) -> Iterator[NDArray[np.floating[Any]] | None]:

@@ -19,7 +19,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # These write products into places that they choose themselves, which the compiler does not take.
-_AS_WRITTEN = (MinimalFiltering, NearestConv, WideKernelConv3d, JoinedSpadeResBlock)
+_OPAQUE = (MinimalFiltering, NearestConv, WideKernelConv3d, JoinedSpadeResBlock)
 
 
 def compiled(function: Callable[P, R], *networks: nn.Module) -> Callable[P, R]:
@@ -30,7 +30,7 @@ def compiled(function: Callable[P, R], *networks: nn.Module) -> Callable[P, R]:
     """
     for network in networks:
         for module in network.modules():
-            if isinstance(module, _AS_WRITTEN):
+            if isinstance(module, _OPAQUE):
                 setattr(module, "forward", torch.compiler.disable(module.forward))  # type: ignore[no-untyped-call]  # noqa: B010
     fast = torch.compile(function)
 
