@@ -115,7 +115,7 @@ def component(info: OptionInfo) -> Any:
     if info.type is bool:
         return gr.Checkbox(value=info.default, **about)
     step = _step(info)
-    if step and info.default is not None:
+    if step and info.default is not None and info.low is not None and info.high is not None:
         return gr.Slider(info.low, info.high, value=info.default, step=step, **about)
     if info.range_text and not _is_list(info):
         about["info"] += f" {info.range_text}"
