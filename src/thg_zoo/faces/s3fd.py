@@ -41,7 +41,7 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         length = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32)
-        scaled: Tensor = x / (length + 1e-10) * self.weight.view(1, -1, 1, 1)
+        scaled: Tensor = (x / (length + 1e-10)).mul_(self.weight.view(1, -1, 1, 1))
         return scaled
 
 
@@ -76,16 +76,19 @@ class S3fdNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> list[LevelMaps]:
         """Pictures [B, 3, H, W], means subtracted -> six levels, fine to coarse."""
-        x = self._pooled_in_strips(x, self._groups[0])
-        x = self._pooled_in_strips(x, self._groups[1])
-        c3 = self._convolve(x, self._groups[2])
-        c4 = self._convolve(F.max_pool2d(c3, 2), self._groups[3])
-        c5 = self._convolve(F.max_pool2d(c4, 2), self._groups[4])
-        fc7 = self._convolve(F.max_pool2d(c5, 2), ["fc6", "fc7"])
-        c6 = self._convolve(fc7, ["conv6_1", "conv6_2"])
-        c7 = self._convolve(c6, ["conv7_1", "conv7_2"])
-        features = self.conv3_3_norm(c3), self.conv4_3_norm(c4), self.conv5_3_norm(c5), fc7, c6, c7
-        return [self._predict(level, feature) for level, feature in zip(self.levels, features, strict=True)]
+        for names in self._groups[:2]:
+            x = self._pooled_in_strips(x, names)
+        maps = []
+        for names in self._groups[2:]:
+            x = self._convolve(x, names)
+            # At once, so that of the wide maps only one is in memory.
+            level = f"{names[-1]}_norm"
+            maps.append(self._predict(level, self.get_submodule(level)(x)))
+            x = F.max_pool2d(x, 2)
+        for names in (["fc6", "fc7"], ["conv6_1", "conv6_2"], ["conv7_1", "conv7_2"]):
+            x = self._convolve(x, names)
+            maps.append(self._predict(names[-1], x))
+        return maps
 
     def _convolve(self, x: Tensor, names: Sequence[str]) -> Tensor:
         for name in names:

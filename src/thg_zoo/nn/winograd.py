@@ -38,6 +38,8 @@ _INTERPOLATE = (
     (0, _A * _A2, -_A * _A2, _B * _B2, -_B * _B2, 1),
 )
 _TILE, _OUT = 6, 4
+# Output channels of a kernel that are evaluated at once.
+_OUTPUTS_AT_ONCE = 32
 # Tiles are worked on in strips whose transforms stay in the processor's cache.
 _STRIP_BYTES = 12 * 2**20
 # With fewer channels, moving the transforms costs more than the multiplications saved; by dimensions.
@@ -66,22 +68,19 @@ class MinimalFiltering(nn.Module):
 
         The result lies channels last.
         """
-        batch, _, depth, height, width = x.shape
+        batch, channels, depth, height, width = x.shape
         rows, columns = -(-height // _OUT), -(-width // _OUT)
-        padded = _padded(x.permute(0, 2, 3, 4, 1), rows, columns, len(kernel) // 2)
+        beside = len(kernel) // 2
         out = x.new_empty(batch, depth, rows * _OUT, columns * _OUT, len(bias))
-        strips = -(-rows // self._rows_at_once(padded, out))
-        for volume, result in zip(padded, out, strict=True):
+        # As many rows of tiles as fit, in equal strips, for short products are slow.
+        wider = max((depth + 2 * beside) * channels, depth * len(bias))
+        strips = -(-rows // max(1, _STRIP_BYTES // (x.element_size() * _TILE**2 * columns * wider)))
+        for volume, result in zip(x.permute(0, 2, 3, 4, 1), out, strict=True):
             for i in range(strips):
                 start, stop = (rows * j // strips * _OUT for j in (i, i + 1))
-                self._strip(volume[:, start : stop + 2], kernel, bias, result[:, start:stop])
+                strip = _framed(volume, start, stop, columns * _OUT, beside)
+                self._strip(strip, kernel, bias, result[:, start:stop])
         return out[:, :, :height, :width].permute(0, 4, 1, 2, 3)
-
-    def _rows_at_once(self, padded: Tensor, out: Tensor) -> int:
-        """Rows of tiles in a strip: as many as fit, in equal strips, for short products are slow."""
-        wider = max(padded.shape[1] * padded.shape[4], out.shape[1] * out.shape[4])
-        row_bytes = padded.element_size() * _TILE**2 * (out.shape[3] // _OUT) * wider
-        return max(1, _STRIP_BYTES // row_bytes)
 
     def _strip(self, x: Tensor, kernel: Tensor, bias: Tensor, out: Tensor) -> None:
         """Rows of tiles of one volume: x `[D', 4 R + 2, 4 T + 2, C]` into out `[D, 4 R, 4 T, O]`."""
@@ -156,17 +155,21 @@ def _along_both(matrix: Tensor, x: Tensor) -> Tensor:
     return (matrix @ of_columns.view(n, m, -1)).view(n * n, -1)
 
 
-def _padded(x: Tensor, rows: int, columns: int, beside: int) -> Tensor:
-    """`[B, D, H, W, C]` within zeros: `[B, D + 2 beside, 4 rows + 2, 4 columns + 2, C]`."""
-    batch, depth, height, width, channels = x.shape
-    padded = x.new_empty(batch, depth + 2 * beside, rows * _OUT + 2, columns * _OUT + 2, channels)
-    inner = padded[:, beside : beside + depth]
-    for border in (padded[:, :beside], padded[:, beside + depth :], inner[:, :, :1], inner[:, :, height + 1 :]):
+def _framed(x: Tensor, start: int, stop: int, width: int, beside: int) -> Tensor:
+    """Rows `start` to `stop` of x `[D, H, W, C]` and a sample more on every side, zero where x ends:
+    `[D + 2 beside, stop - start + 2, width + 2, C]`.
+    """
+    depth, height, columns, channels = x.shape
+    first, last = max(start - 1, 0), min(stop + 1, height)
+    above, below = first - (start - 1), last - (start - 1)
+    framed = x.new_empty(depth + 2 * beside, stop - start + 2, width + 2, channels)
+    inner = framed[:, above:below, 1 : columns + 1]
+    inner[beside : beside + depth] = x[:, first:last]
+    for slices in (inner[:beside], inner[beside + depth :]):
+        slices.zero_()
+    for border in (framed[:, :above], framed[:, below:], framed[:, :, :1], framed[:, :, columns + 1 :]):
         border.zero_()
-    inner[:, :, :, :1].zero_()
-    inner[:, :, :, width + 1 :].zero_()
-    inner[:, :, 1 : height + 1, 1 : width + 1] = x
-    return padded
+    return framed
 
 
 def use_winograd(network: nn.Module) -> int:
@@ -202,9 +205,14 @@ def _kernel_at_points(weight: Tensor) -> Tensor:
     The point along the height comes first.
     """
     along = _evaluation(weight.device)
-    slices = weight.double() if weight.dim() == 5 else weight.double().unsqueeze(2)
-    at_points = torch.einsum("ia,jb,oczab->zijco", along, along, slices)
-    return at_points.flatten(1, 2).to(weight.dtype).contiguous()
+    slices = weight if weight.dim() == 5 else weight.unsqueeze(2)
+    outputs, channels, depth = slices.shape[:3]
+    at_points = weight.new_empty(depth, _TILE, _TILE, channels, outputs)
+    # In pieces: whole, what is found in float64 would take more memory than the kernel.
+    for start in range(0, outputs, _OUTPUTS_AT_ONCE):
+        some = slice(start, start + _OUTPUTS_AT_ONCE)
+        at_points[..., some] = torch.einsum("ia,jb,oczab->zijco", along, along, slices[some].double())
+    return at_points.flatten(1, 2)
 
 
 def _evaluation(device: torch.device) -> Tensor:
