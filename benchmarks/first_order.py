@@ -267,7 +267,7 @@ def peaks(name: str, seconds: list[float], folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", default=MODELS, help=", ".join(MODELS))
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 for files and memory alone")
     parser.add_argument("--precisions", nargs="+", default=["float32"])
     parser.add_argument("--files", type=int, default=0, metavar="FRAMES")
     parser.add_argument("--memory", type=float, nargs="+", default=[], metavar="SECONDS")
@@ -281,7 +281,7 @@ def main() -> None:
     )
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         for name in arguments.models:
-            for precision in arguments.precisions:
+            for precision in arguments.precisions if arguments.rounds else ():
                 per_frame(name, precision, arguments.rounds, arguments.clock)
             adapter = name not in ("sadtalker", "liveportrait")
             if arguments.files and adapter:
