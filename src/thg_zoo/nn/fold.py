@@ -56,17 +56,24 @@ def _fold_pair(convolution: nn.Module, norm: nn.Module) -> None:
     assert isinstance(norm, _Norm)
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("A batch norm without running statistics depends on its batch and cannot be folded.")
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
-    shift = -norm.running_mean.double() if convolution.bias is None else convolution.bias.double() - norm.running_mean
+    scale = (_exact(norm.running_var) + norm.eps).rsqrt()
+    shift = -_exact(norm.running_mean)
+    if convolution.bias is not None:
+        shift = shift + _exact(convolution.bias)
     if norm.affine:
-        scale = scale * norm.weight.double()
+        scale = scale * _exact(norm.weight)
     shift = shift * scale
     if norm.affine:
-        shift = shift + norm.bias.double()
+        shift = shift + _exact(norm.bias)
     weight = convolution.weight
-    scaled = weight.double() * _per_output_channel(convolution, scale)
-    convolution.weight = nn.Parameter(scaled.to(weight.dtype), requires_grad=False)
-    convolution.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
+    scaled = _exact(weight) * _per_output_channel(convolution, scale)
+    convolution.weight = nn.Parameter(scaled.to(weight), requires_grad=False)
+    convolution.bias = nn.Parameter(shift.to(weight), requires_grad=False)
+
+
+def _exact(values: Tensor) -> Tensor:
+    """In float64, on the host: not every device has it."""
+    return values.cpu().double()
 
 
 def _per_output_channel(convolution: nn.modules.conv._ConvNd, scale: Tensor) -> Tensor:
