@@ -21,10 +21,15 @@ def writer(place: Place) -> JobFunction:
 
     def work(job: Job) -> dict[str, Any]:
         task = job.payload
+        if place.device == "spoilt":
+            raise RuntimeError("CUDA error: device-side assert triggered\nCompile with TORCH_USE_CUDA_DSA.")
         note(task["log"], f"{job.id} {place.name}")
         time.sleep(task.get("seconds", 0.0))
         if task.get("fail"):
             raise MediaError(f"'{job.id}.png' shows no face.", "Give another.")
+        if task.get("spoil"):
+            object.__setattr__(place, "device", "spoilt")
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if task.get("bug"):
             raise ZeroDivisionError(job.id)
         if task.get("crash"):

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,9 @@ def test_copies_of_remote_files_are_bounded(tmp_path: Path) -> None:
     assert [Path(path).exists() for path in paths[1:]] == [False, False, False, True, True]
     with pytest.raises(MediaError, match="There is no file"):
         copies.path("memory://copies/none")
+    long = f"copies/a.wav?{'signature' * 40}"
+    fs.pipe(f"/{long}", b"content")
+    assert Path(copies.path(f"memory://{long}")).read_bytes() == b"content"
     fs.rm("/copies", recursive=True)
 
 
@@ -256,12 +260,14 @@ def test_a_work_folder_that_vanishes_meanwhile_is_made_again(tmp_path: Path, mon
 def test_a_model_that_cannot_be_loaded_is_tried_once(inputs: Path, tmp_path: Path) -> None:
     worker = Animator(AnimatorSettings(str(tmp_path), weights=str(tmp_path)), Place("here", "cpu", 1))
     job = Job("a.mp4", "", {"model": "wav2lip"})
-    errors = []
-    for _ in range(2):
+    errors, depths = [], []
+    for _ in range(3):
         with pytest.raises(thg_zoo.ThgZooError) as raised:
             worker(job)
         errors.append(raised.value)
-    assert errors[0] is errors[1]
+        depths.append(len(list(traceback.walk_tb(raised.value.__traceback__))))
+    assert errors[0] is errors[1] is errors[2]
+    assert depths[1] == depths[2], "what is kept of the error does not grow from job to job"
 
 
 def test_licences_are_asked_for_before_anything_starts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,10 +16,11 @@ import pytest
 
 from job_workers import complete, deadly, jobs_of, partly_unable, started, task, unable, writer
 from kill_runs import MARK, needs_proc, run_under_fire, vanished, workers_of
-from thg_zoo.errors import BatchError, MediaError, OutputError, UsageError
+from thg_zoo.errors import BatchError, InputError, MediaError, OutputError, UsageError
 from thg_zoo.jobs import Job, LocalEngine, Record, read_records, run_jobs
 from thg_zoo.jobs.ledger import Ledger
 from thg_zoo.jobs.plan import Plan
+from thg_zoo.jobs.session import _write_down
 from thg_zoo.jobs.summary import read_summary
 
 
@@ -108,6 +110,16 @@ def test_a_crashed_worker_is_replaced_and_its_job_retried_once(tmp_path: Path) -
     assert not run(tmp_path, jobs), "it is a failure like others"
 
 
+def test_a_job_that_spoils_its_gpu_costs_no_other(tmp_path: Path) -> None:
+    """From then on CUDA refuses everything in that process: the jobs that follow need another one."""
+    jobs = jobs_of(tmp_path, 5)
+    jobs[1] = Job(jobs[1].id, "a", jobs[1].payload | {"spoil": True}, jobs[1].affinity)
+    records = run(tmp_path, jobs, 1)
+    assert [name for name, record in records.items() if not record.done] == ["job1"]
+    assert complete(tmp_path, ["job0", "job2", "job3", "job4"])
+    assert len({records[name].value["pid"] for name in ("job0", "job2", "job3", "job4")}) == 2
+
+
 def test_a_job_that_hangs_is_ended(tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path, 3)
     jobs[1] = Job("job1", "a", {**jobs[1].payload, "seconds": 60})
@@ -144,8 +156,41 @@ def test_families_stay_together_and_nobody_waits(tmp_path: Path) -> None:
         assert [job.id for job, _ in filter(None, order)][:13] == [*ids(5)[2:], *ids(20)[10:]]
         assert [job.id for job, _ in filter(None, order)][13:] == ["job7", "job8", "job9"], "helps with what is left"
         assert plan.take(1) is None
+        assert plan.pending == 0
         plan.put_back(taken[0][0])  # type: ignore[index]
+        assert plan.pending == 1
         assert plan.take(1) == (taken[0][0], 2)  # type: ignore[index]
+
+
+def test_asking_what_is_left_costs_nothing_however_many_sources_there_are() -> None:
+    """The dispatcher asks several times for every job: by itself that would take hours."""
+    with Plan(Job(f"job{i}", "", {}, f"{i:06}") for i in range(20_000)) as plan:
+        plan.start()
+        begin = time.perf_counter()
+        assert {plan.pending for _ in range(5_000)} == {20_000}
+        assert time.perf_counter() - begin < 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+def test_a_full_disk_ends_the_run_with_its_name(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    record = Record("job0", "", "done", 0.0, "here", "now")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(OutputError, match="File too large"), contextlib.closing(Ledger(tmp_path)) as ledger:  # noqa: PT012
+            for _ in range(3):
+                _write_down(ledger, record)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_names_that_are_no_utf_8_are_written_down(tmp_path: Path) -> None:
+    record = Record("job0", "", "done", 0.0, "here", "now", value={"source": "\udcff.png"})
+    with contextlib.closing(Ledger(tmp_path)) as ledger:
+        ledger.append(record)
+    assert list(read_records(tmp_path)) == [record]
 
 
 def test_cores_are_divided_among_workers(tmp_path: Path) -> None:
@@ -180,6 +225,23 @@ def test_a_torn_line_is_cut_off(tmp_path: Path) -> None:
         assert len(list(read_records(tmp_path))) == 3
         Ledger(tmp_path).close()
         assert (tmp_path / "results.jsonl").read_bytes() == whole
+
+
+def test_a_record_is_on_the_disk_when_the_next_job_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_size))
+    with contextlib.closing(Ledger(tmp_path)) as ledger:
+        for n in range(1, 4):
+            ledger.append(Record(f"job{n}", "", "done", 0.0, "here", "now"))
+            assert len(flushed) == n
+            assert flushed[-1] == (tmp_path / "results.jsonl").stat().st_size
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{}"])
+def test_another_programs_summary_is_no_summary(tmp_path: Path, text: str) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(InputError, match="no results of a batch"):
+        read_summary(tmp_path)
 
 
 def test_the_folder_belongs_to_one_run(tmp_path: Path) -> None:

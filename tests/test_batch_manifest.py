@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import time
 import tracemalloc
 from pathlib import Path
@@ -92,6 +94,20 @@ def test_patterns_stand_for_every_pair(folder: Path) -> None:
     assert {job.id for job in listed} < {job.id for job in jobs}, "a name with a bracket is a name if it is there"
 
 
+def test_patterns_in_a_folder_whose_name_looks_like_one(folder: Path) -> None:
+    moved = folder / "take [1]"
+    moved.mkdir()
+    for name in ("faces", "x.wav", "y.wav"):
+        (folder / name).rename(moved / name)
+    assert len(jobs_of(moved, "source,driver\nfaces/*.png,?.wav\n")) == 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are bytes")
+def test_matching_names_that_are_no_utf_8_are_refused(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/faces/\xff.png")).write_bytes(b"content")
+    assert "is not UTF-8" in problems_of(folder, "source,driver\nfaces/*.png,x.wav\n")[2]
+
+
 def test_jobs_that_prepare_alike_share_an_affinity(folder: Path) -> None:
     rows = (
         "a.png,x.wav,warp,0.5,largest\na.png,y.wav,warp,1,largest\na.png,x.wav,warp,1,0\nb.png,x.wav,warp,1,largest\n"
@@ -133,6 +149,13 @@ def test_jobs_that_prepare_alike_share_an_affinity(folder: Path) -> None:
         ("source: a.png\ndriver: x.wav\n", ".yaml", {1: "not a list of jobs"}),
         ("- {source: a.png, driver: x.wav}\n---\n- 1\n", ".yaml", {2: "A second document"}),
         ("- {source: *unknown, driver: x.wav}\n", ".yaml", {1: "unknown alias"}),
+        (
+            "- {source: 2024-13-45, driver: x.wav}\n- {source: b.png, driver: none.wav}\n",
+            ".yaml",
+            {1: "month", 2: "no file"},
+        ),
+        ("- " + "[" * 5000, ".yaml", {1: "not YAML"}),
+        ('{"source": "\\udcff.png", "driver": "x.wav"}\n', ".jsonl", {1: "is not UTF-8"}),
     ],
 )
 def test_every_problem_is_named_with_its_line(folder: Path, text: Any, suffix: str, expected: dict[int, str]) -> None:

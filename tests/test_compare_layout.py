@@ -181,3 +181,9 @@ def test_the_speech_can_be_a_file(speech_path: Path) -> None:
     found = driver_cell(Driver("speech", "audio", audio=speech_path))
     assert found.duration is not None
     assert abs(found.duration - read_audio(speech_path).duration) < Fraction(1, 50)
+
+
+def test_an_edit_has_a_cell_too() -> None:
+    cell = driver_cell(Driver("'turn.yaml'", "edit"))
+    assert (cell.subtitle, cell.size) == ("edit", None)
+    assert next(cell.pictures(Fraction(25), (64, 96))).shape == (64, 96, 3)

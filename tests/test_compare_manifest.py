@@ -14,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from thg_zoo.cli.main import _main
-from thg_zoo.comparison.manifest import compare_many
+from thg_zoo.comparison.manifest import _pairs, compare_many
 from thg_zoo.comparison.summaries import ModelSummary, Spread, missing_metrics, table_csv, table_markdown
 from thg_zoo.errors import ManifestError
 from thg_zoo.inputs import Clip
@@ -103,6 +103,12 @@ def test_a_wrong_manifest_starts_nothing(manifest: Path, text: str, problem: str
         compare_many("warp", manifest, manifest.parent / "out", **SETTING)
     assert not (manifest.parent / "out" / "results.jsonl").exists()
     assert _main(["compare", "warp", "--manifest", str(manifest), "-o", str(manifest.parent / "out")]) == 2
+
+
+def test_a_line_without_a_reference_has_none(manifest: Path) -> None:
+    manifest = manifest.with_suffix(".jsonl")
+    manifest.write_text('{"source": "face.png", "driver": "a.wav", "reference": null}\n')
+    assert [set(pair) for pair in _pairs(manifest)] == [{"source", "driver"}]
 
 
 def test_tables() -> None:

@@ -161,7 +161,11 @@ def test_another_driver_for_one_model_and_a_video_source(
     assert row.size == (512, 256)
 
 
-def test_refusals_before_any_work(face: NDArray[np.uint8], short_speech: Audio, tmp_path: Path) -> None:
+def test_refusals_before_any_work(
+    face: NDArray[np.uint8], short_speech: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def attempt(models: Any, output: Any = tmp_path / "out.mp4", driver: Any = short_speech, **more: Any) -> None:
         thg_zoo.compare(models, face, driver, output, **{**SETTING, **more})
 
@@ -189,6 +193,8 @@ def test_refusals_before_any_work(face: NDArray[np.uint8], short_speech: Audio, 
         attempt("warp", tmp_path / "mine.mp4", overwrite=True)
     with pytest.raises(Cancelled):
         attempt("warp", cancel=lambda: True)
+    with pytest.raises(Cancelled):
+        attempt("warp", None, cancel=lambda: True)
     assert {p.name for p in tmp_path.iterdir()} == {"mine"}
 
 

@@ -119,6 +119,7 @@ def test_arrays() -> None:
         ((np.zeros(10, np.float32), 16_000.5), "sample rate"),
         ((np.zeros(10, np.float32), True), "sample rate"),
         ((np.zeros(0, np.float32), 16_000), "length of 0"),
+        ((np.zeros((0, 2), np.float32), 16_000), "length of 0"),
         ((np.full(10, np.nan, np.float32), 16_000), "NaN"),
         ((np.array([0, np.inf], np.float32), 16_000), "NaN"),
         ((np.zeros((2, 3, 4), np.float32), 16_000), "not a batch"),

@@ -59,8 +59,10 @@ def test_a_folder_drives_like_a_video(folder):
     assert driver.frames.size == SIZE
     ntsc = open_driver(frame_folder(folder, 29.97), ("video",))
     assert ntsc.frames.fps == Fraction(30000, 1001)
-    with pytest.raises(MediaError, match="driven by audio"):
+    with pytest.raises(MediaError, match="of kind video without sound; this model is driven by audio"):
         open_driver(folder, ("audio",))
+    with pytest.raises(MediaError, match="of kind video without sound; audio is asked for"):
+        open_driver(folder, ("audio", "video"), "audio")
     with pytest.raises(UsageError, match="frame rate"):
         frame_folder(folder, "quick")
     with pytest.raises(UsageError, match="frame rate"):

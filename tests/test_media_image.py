@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from media_files import AWKWARD_NAMES, huge_png, left_behind
 from thg_zoo.errors import MediaError, MediaLimitError, OutputError
 from thg_zoo.media.image import XMP_KEYWORD, read_image, write_image
 from thg_zoo.media.limits import Limits
+from thg_zoo.media.resize import resize_antialiased
 
 
 def picture(height: int = 40, width: int = 60) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -156,6 +158,8 @@ def test_png_text_and_xmp(tmp_path: Path) -> None:
 
 
 def test_unwritable_picture(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="16383"):
+        write_image(tmp_path / "wide.webp", np.zeros((4, 20_000, 3), np.uint8))
     with pytest.raises(OutputError, match=r"\.xyz"):
         write_image(tmp_path / "p.xyz", picture())
     with pytest.raises(OutputError, match="does not exist"):
@@ -164,3 +168,23 @@ def test_unwritable_picture(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"folder\.png"):
         write_image(tmp_path / "folder.png", picture())
     assert not left_behind(tmp_path)
+
+
+def test_a_huge_picture_is_resized_in_little_memory() -> None:
+    """A side of an 8K picture: a filter as a matrix of that side squared would take half a gigabyte."""
+    resize_antialiased(torch.zeros(1, 1, 600, 1), (256, 1))
+    tracemalloc.start()
+    try:
+        resize_antialiased(torch.ones(1, 1, 7680, 1), (200, 1))
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [(20, 70), (64, 31), (7, 100), (90, 120), (40, 60)])
+def test_resizing_is_that_of_scikit_image(size: tuple[int, int]) -> None:
+    resize = pytest.importorskip("skimage.transform").resize
+    levels = np.random.default_rng(0).random((64, 100))
+    found = resize_antialiased(torch.from_numpy(levels)[None, None], size)[0, 0]
+    shrinks = min(size[0] - 64, size[1] - 100) < 0
+    assert found.numpy() == pytest.approx(resize(levels, size, anti_aliasing=shrinks), abs=1e-9)

@@ -196,7 +196,7 @@ def test_limits_are_checked_before_decoding(tmp_path: Path) -> None:
 def test_limits_from_environment() -> None:
     limits = Limits.from_environment({"THG_ZOO_MAX_PIXELS": "100", "THG_ZOO_MAX_SECONDS": "2.5"})
     assert (limits.max_pixels, limits.max_seconds, limits.max_fps) == (100, 2.5, 240)
-    for wrong in ("-1", "0", "many", "nan", "1.5"):
+    for wrong in ("-1", "0", "many", "nan", "1.5", "9" * 400):
         with pytest.raises(UsageError, match="THG_ZOO_MAX_PIXELS"):
             Limits.from_environment({"THG_ZOO_MAX_PIXELS": wrong})
 
@@ -209,6 +209,11 @@ def test_rate_of_time_stamps() -> None:
     rate, constant, _ = fit_rate(wandering, milliseconds, 30)
     assert not constant
     assert abs(float(rate) - 999 / (wandering[-1] - wandering[0]) * 1000) < 1e-3
+    nearly_usual = np.round(np.arange(100) * 1000 / 24.9).astype(np.int64)
+    assert fit_rate(nearly_usual, milliseconds, 24.9)[:2] == (Fraction(249, 10), True)
+    early_or_late = np.arange(1000) * 40 + np.random.default_rng(0).choice([-12, 12], 1000)
+    assert fit_rate(early_or_late, milliseconds, 25)[1]
+    assert not fit_rate(np.sort(early_or_late * 1 + np.arange(1000) % 2 * 20), milliseconds, 25)[1]
     assert fit_rate(np.array([7], np.int64), milliseconds, 23.98)[0] == Fraction(24000, 1001)
     assert fit_rate(np.array([7], np.int64), milliseconds, None)[0] == 25
 

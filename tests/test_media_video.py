@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +17,7 @@ from PIL import Image
 
 from media_files import AWKWARD_NAMES, ffmpeg, number_of, numbered_frame, numbered_video, numbers_of
 from thg_zoo.errors import MediaError, MediaLimitError
+from thg_zoo.media.ffmpeg import Process
 from thg_zoo.media.limits import Limits
 from thg_zoo.media.video import VideoReader
 
@@ -42,7 +46,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def threads_left() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name in ("video-reader", "ffmpeg-stderr")]
+    return [thread.name for thread in threading.enumerate() if thread.name in ("thg-zoo-producer", "ffmpeg-stderr")]
 
 
 @pytest.mark.parametrize("suffix", CODECS)
@@ -71,6 +75,39 @@ def test_every_single_seek_is_exact(videos: dict[str, Path], suffix: str) -> Non
     with VideoReader(videos[suffix]) as reader:
         for start in range(62, N, 11):
             assert numbers_of(reader.frames(start, start + 1)) == [start]
+
+
+def test_seeks_in_an_uneven_rate_are_exact(tmp_path: Path) -> None:
+    """Every other frame is 8 ms early: it is none of those that a seek to its regular time passes over."""
+    path = numbered_video(tmp_path / "v.mp4", 120, "25", "-vf", "settb=1/1000,setpts='(N*0.04-0.008*mod(N,2))/TB'",
+                          "-fps_mode", "passthrough", "-enc_time_base", "1/1000")  # fmt: skip
+    with VideoReader(path) as reader:
+        assert reader.info.constant_rate
+        for start in range(55, 120, 5):
+            assert "-ss" in reader._arguments(start, start + 2)
+            assert numbers_of(reader.frames(start, start + 2)) == [start, start + 1][: 120 - start]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_seeks_at_another_rate_are_exact(videos: dict[str, Path], suffix: str) -> None:
+    with VideoReader(videos[suffix], Fraction(25)) as reader:
+        whole = numbers_of(reader)
+        for start in range(51, len(whole), 13):
+            assert "-ss" in reader._arguments(start, start + 2)
+            assert numbers_of(reader.frames(start, start + 2)) == whole[start : start + 2]
+
+
+def test_seeks_in_a_wandering_rate_are_exact(tmp_path: Path) -> None:
+    """Frames of 20 to 60 ms, as a telephone makes them, and one that lasts three seconds."""
+    wander = "settb=1/1000,setpts='(N*0.04+0.01*sin(N*N)+if(gt(N,150),3,0))/TB'"
+    path = numbered_video(tmp_path / "v.mp4", 240, "25", "-vf", wander, "-g", "40",
+                          "-fps_mode", "vfr", "-enc_time_base", "1/1000")  # fmt: skip
+    with VideoReader(path) as reader:
+        assert not reader.info.constant_rate
+        whole = numbers_of(reader)
+        for start in range(55, len(whole), 7):
+            assert "-ss" in reader._arguments(start, start + 3)
+            assert numbers_of(reader.frames(start, start + 3)) == whole[start : start + 3]
 
 
 def test_other_rates(videos: dict[str, Path]) -> None:
@@ -175,6 +212,28 @@ def test_closing_early_ends_process_and_thread(videos: dict[str, Path], monkeypa
     assert not threads_left()
     assert len(started) >= 3
     assert all(process.poll() is not None for process in started)
+
+
+def test_a_machine_without_memory_is_said(videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that reads ahead cannot get a frame: whoever waits for it must hear of it."""
+
+    def no_memory(*_: object) -> None:
+        raise MemoryError("no memory")
+
+    reader = VideoReader(videos[".mp4"])
+    monkeypatch.setattr("thg_zoo.media.video.np.empty", no_memory)
+    with pytest.raises(MemoryError):
+        next(reader.frames())
+    assert not threads_left()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals one process")
+def test_an_interrupted_wait_ends_ffmpeg() -> None:
+    process = Process(["-re", "-f", "lavfi", "-i", "anullsrc", "-t", "30", "-f", "null", "-"])
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        process.wait()
+    assert not process.running
 
 
 def test_wrong_files_and_arguments(tmp_path: Path, videos: dict[str, Path]) -> None:

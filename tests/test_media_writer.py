@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import stat
 import subprocess
@@ -290,6 +291,34 @@ def test_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fee
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+@pytest.mark.parametrize("limit", [10, 500, 9000])
+@pytest.mark.parametrize("name", ["v.gif", "v.mp4"])
+def test_a_disk_that_takes_no_more_leaves_nothing(tmp_path: Path, name: str, limit: int) -> None:
+    """The picture's own file, which is written through a buffer, and that of a sound from memory."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 256, (20, *SIZE, 3), dtype=np.uint8)
+    sound = Audio(np.zeros(16_000, np.float32), 16_000) if name == "v.mp4" else None
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with (
+            pytest.raises(OutputError, match="File too large"),
+            VideoWriter(tmp_path / name, 25, SIZE, sound) as writer,
+        ):
+            writer.write(noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_gif_has_a_largest_size(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="65535"):
+        VideoWriter(tmp_path / "v.gif", 25, (16, 70_000))
+    assert not list(tmp_path.iterdir())
+
+
 def test_failing_encoder_is_quoted(tmp_path: Path) -> None:
     refused = pytest.raises(OutputError, match=r"v\.webm cannot be written: .+")
     with refused, VideoWriter(tmp_path / "v.webm", 25, (1, 70_000)) as writer:  # wider than VP9 can be
@@ -337,6 +366,7 @@ def test_check_output(tmp_path: Path) -> None:
         "file": "is a file",
         ".mp4": "no name",
         "there.mp4/v.mp4": "does not exist",
+        f"{'v' * 300}.mp4": "too long",
     }.items():
         with pytest.raises(OutputError, match=words):
             check_output(tmp_path / name)
@@ -364,6 +394,22 @@ def test_overwriting(tmp_path: Path) -> None:
     (tmp_path / "frames" / "thesis.txt").touch()
     with pytest.raises(OutputError, match=r"thesis\.txt"):
         check_output(tmp_path / "frames", overwrite=True)
+    assert not left_behind(tmp_path)
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "frames", 5)
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if target == path and ".thg-zoo" in self.name and len(list(self.iterdir())) == 3:
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OutputError, match="Input/output error"):
+        write(path, 3, overwrite=True)
+    assert len(list(path.iterdir())) == 5
     assert not left_behind(tmp_path)
 
 

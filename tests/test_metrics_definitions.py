@@ -242,6 +242,8 @@ def test_eye_aspect_ratio_and_blinks() -> None:
     openness = np.full(60, 0.3)
     openness[10:14] = openness[30:34] = openness[50:52] = 0.1
     assert landmarks.count_blinks(openness, fps) == 2
+    for ratio, blinks in ((0.199, 1), (0.2, 0), (0.201, 0)):
+        assert landmarks.count_blinks(np.array([0.3] * 5 + [ratio] * 5 + [0.3] * 5), fps) == blinks
     meter = landmarks.Landmarks68(
         lambda frames, _: [sixty_eight(v / 100) for v in frames[:, 0, 0, 0]], fps, reference=False
     )

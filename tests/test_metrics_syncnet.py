@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 from pathlib import Path
 
@@ -197,6 +198,13 @@ def test_too_little_is_said() -> None:
     meter.update(Batch(frames, [None] * 3, frames[:0], []))
     with pytest.raises(Skip, match="0 of 3 frames"):
         meter.result()
+    face = Face(np.array([10, 10, 40, 40], np.float32), 1.0, None)
+    for n, words in ((6, "too short"), (7, "")):
+        meter = sync.SyncMeter(network, np.zeros(16000, np.int16), Fraction(25), CPU)
+        frames = np.zeros((n, 64, 64, 3), np.uint8)
+        meter.update(Batch(frames, [face] * n, frames[:0], []))
+        with pytest.raises(Skip, match=words) if words else contextlib.nullcontext():
+            assert set(meter.result()) == set(meter.names)
 
 
 def test_one_pass_over_all_frames_equals_one_pass_per_window() -> None:

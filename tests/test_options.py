@@ -64,6 +64,7 @@ def test_the_later_layer_wins() -> None:
         ("expression_scale=.nan", "0 .. 3"),
         ("expression_scale=much", "number"),
         ("pose_style=1.5", "whole number"),
+        ("pose_style=.inf", "whole number"),
         ("pose_style=true", "whole number"),
         ("still=2", "true/false"),
         ("still=maybe", "true/false"),
@@ -94,12 +95,17 @@ def test_options_file(tmp_path: Path) -> None:
     assert resolve_options(Example, read_options_file(file)) == Example(pose_style=9, yaw=(1.0, 2.0))
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "\x00"])
+@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [1\n", "\x00", "a: ${nowhere}\n", "a: " + "[" * 5000])
 def test_broken_options_files_are_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "options.yaml"
     file.write_text(text)
     with pytest.raises(OptionError, match=r"options\.yaml"):
         read_options_file(file)
+
+
+def test_a_name_that_is_no_text_is_an_unknown_option() -> None:
+    with pytest.raises(OptionError, match="no option 1"):
+        resolve_options(Example, {1: 2})  # type: ignore[dict-item]
 
 
 def test_missing_options_file_is_refused(tmp_path: Path) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections.abc import Iterator
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from thg_zoo import clip
-from thg_zoo.errors import Cancelled, DeviceError, OptionError
+from thg_zoo import clip, streaming
+from thg_zoo.errors import Cancelled, DeviceError, OptionError, UsageError
 from thg_zoo.inputs import Clip
+from thg_zoo.motion import MotionStream
 from thg_zoo.run import Progress
+from thg_zoo.runtime import is_out_of_memory
 from thg_zoo.timing import extended_index
 from toy import ToyAdapter, toy
 
@@ -121,6 +127,51 @@ def test_batches_are_halved_until_they_fit() -> None:
     assert max(model.rendered) == 4
 
 
+def test_a_smaller_batch_finds_the_memory_of_the_failed_one_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the failed batch had made is gone when the device is asked to give its memory back."""
+    render, made, free = ToyAdapter.render, list[weakref.ref[torch.Tensor]](), list[bool]()
+
+    def keep(self: ToyAdapter, *arguments: Any) -> torch.Tensor:
+        intermediate = torch.zeros(4)
+        made.append(weakref.ref(intermediate))
+        return render(self, *arguments)
+
+    monkeypatch.setattr(ToyAdapter, "render", keep)
+    monkeypatch.setattr(ToyAdapter, "memory", 5)
+    monkeypatch.setattr(streaming, "release", lambda: free.append(made[-1]() is None))
+    toy(batch_size=16).animate(picture(), SILENCE).to_array()
+    assert free == [True, True]
+
+
+def test_the_allocators_own_words_for_used_up_memory() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(raised.value)
+
+
+def test_an_error_in_the_source_ends_the_driver_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even while somebody still holds the error, and with it everything that was going on."""
+    ended = []
+
+    def fail(*_: object) -> Iterator[Any]:
+        raise ValueError("no face")
+        yield
+
+    def pieces() -> Iterator[Any]:
+        try:
+            while True:
+                yield {"step": torch.zeros(3)}
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(ToyAdapter, "track", fail)
+    animation = toy().prepare(numbered_clip(4)).animate(SILENCE)
+    animation.motion = MotionStream(pieces, Fraction(25), 100)
+    with pytest.raises(ValueError, match="no face") as raised:
+        animation.to_array()
+    assert ended, raised
+
+
 def test_a_frame_that_never_fits_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ToyAdapter, "memory", 0)
     with pytest.raises(DeviceError, match="single frame"):
@@ -180,6 +231,17 @@ def test_options_of_the_preparation_are_fixed() -> None:
         portrait.animate(SILENCE, offset=8)
 
 
+def test_a_seed_is_a_whole_number_from_zero() -> None:
+    with pytest.raises(UsageError, match="-1 is no seed"):
+        toy().prepare(picture(), seed=-1)
+
+
 def test_rates_stay_exact() -> None:
     source = clip(np.stack([picture(k) for k in range(30)]), 29.97)
     assert toy().animate(source, SILENCE).fps == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize("fps", [0, -25, float("nan"), "fast", None])
+def test_impossible_rates_are_refused(fps: Any) -> None:
+    with pytest.raises(UsageError, match="no frame rate"):
+        clip(np.stack([picture()]), fps)

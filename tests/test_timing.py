@@ -33,6 +33,8 @@ DURATIONS = st.fractions(min_value=Fraction(1, 48000), max_value=3 * 3600, max_d
         (12.5, Fraction(25, 2)),
         (30, Fraction(30)),
         ("30000/1001", Fraction(30000, 1001)),
+        (23.99, Fraction(2399, 100)),
+        (29.93, Fraction(2993, 100)),
     ],
 )
 def test_rates_are_exact(written: float | str, exact: Fraction) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import os
@@ -23,6 +24,7 @@ from thg_zoo.weights import (
     hub_status,
     installation,
     installed,
+    records,
     verification,
 )
 from weights_setup import REPO, Machine, hub_source, machine, weight_file  # noqa: F401 (fixture)
@@ -225,6 +227,32 @@ def test_the_hash_is_read_once(machine: Machine, published: WeightFile, monkeypa
     fetch(published)
 
 
+def test_a_file_that_changes_while_its_hash_is_read_is_read_again(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(b"before")
+    digest = verification.digest
+
+    def changing(file: Path) -> str:
+        value = digest(file)
+        path.write_bytes(b"afterwards")
+        return value
+
+    monkeypatch.setattr(verification, "digest", changing)
+    verification.known_digest(path)
+    monkeypatch.setattr(verification, "digest", digest)
+    assert verification.known_digest(path) == digest(path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
+def test_records_can_be_read_by_whoever_may_read_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    records.change(tmp_path / "record.json", lambda data: data.update(a=1))
+    assert (tmp_path / "record.json").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["plain", "record.json", "record.json.lock"]
+
+
 def test_offline_with_a_filled_cache(machine: Machine, published: WeightFile, monkeypatch: pytest.MonkeyPatch) -> None:
     fetch(published)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -297,6 +325,14 @@ class TestReleaseAssets:
         partial.parent.mkdir(parents=True)
         partial.write_bytes(b"x" * 1000)
         assert_good(fetch(weight_file(CONTENT, source)).path)
+
+    def test_bytes_known_as_another_file_are_refused_where_no_hash_is_published(self, machine: Machine) -> None:
+        machine.hub.assets["net.pth"] = CONTENT
+        refused = {hashlib.sha256(CONTENT).hexdigest(): "the file of the other variant"}
+        file = dataclasses.replace(weight_file(CONTENT, asset(machine.hub.url)), sha256="", refused=refused)
+        with pytest.raises(DownloadError, match="it is the file of the other variant"):
+            fetch(file)
+        assert installed(file) is None
 
     def test_a_file_that_shrank_is_fetched_again(self, machine: Machine) -> None:
         machine.hub.assets["net.pth"] = CONTENT

@@ -86,3 +86,10 @@ print([int(frame[0, 0, 0]) for frame in frames])
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[0, 200, 0]"
     assert "mirror" not in {m.name for m in list_models()}
+    card = next(site.rglob("mirror.yaml"))
+    card.unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "thg_zoo", "list"], capture_output=True, text=True, env=environment | {"COLUMNS": "200"}
+    )
+    assert done.returncode == 2
+    assert "'mirror' cannot be read" in done.stderr

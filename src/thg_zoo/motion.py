@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -70,7 +70,7 @@ class Motion(ABC):
         self.extend = extend
 
     @abstractmethod
-    def batches(self, size: int) -> Iterator[Parameters]:
+    def batches(self, size: int) -> Generator[Parameters]:
         """Consecutive batches of `size` frames; the last one may be shorter. Each call starts anew."""
 
 
@@ -81,7 +81,7 @@ class MotionTable(Motion):
         super().__init__(fps, length(parameters), extend)
         self.parameters = parameters
 
-    def batches(self, size: int) -> Iterator[Parameters]:
+    def batches(self, size: int) -> Generator[Parameters]:
         for start in range(0, self.n_frames, size):
             yield part(self.parameters, start, start + size)
 
@@ -95,7 +95,7 @@ class MotionStream(Motion):
         super().__init__(fps, n_frames, extend)
         self._make = make
 
-    def batches(self, size: int) -> Iterator[Parameters]:
+    def batches(self, size: int) -> Generator[Parameters]:
         held: Parameters | None = None
         for piece in self._make():
             held = piece if held is None else {n: torch.cat([v, piece[n]]) for n, v in held.items()}

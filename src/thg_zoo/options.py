@@ -130,11 +130,12 @@ def read_options_file(path: str | Path) -> dict[str, Any]:
 
     try:
         config = OmegaConf.load(path)
-    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        values = OmegaConf.to_container(config, resolve=True)
+    except (OSError, UnicodeDecodeError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise OptionError(f"The options file {str(path)!r} cannot be read: {error}.", "Give a YAML file.") from error
     if not isinstance(config, DictConfig):
         raise OptionError(f"The options file {str(path)!r} holds no mapping.", "Write one `name: value` per line.")
-    return typing.cast("dict[str, Any]", OmegaConf.to_container(config, resolve=True))
+    return typing.cast("dict[str, Any]", values)
 
 
 def resolve_options(cls: type[OptionsT], *layers: Mapping[str, Any]) -> OptionsT:
@@ -147,7 +148,8 @@ def resolve_options(cls: type[OptionsT], *layers: Mapping[str, Any]) -> OptionsT
     for layer in layers:
         for name, value in layer.items():
             if name not in infos:
-                raise OptionError(f"There is no option {name!r}.", nearest(name, infos) or "This model has no options.")
+                remedy = nearest(str(name), infos) or "This model has no options."
+                raise OptionError(f"There is no option {name!r}.", remedy)
             values[name] = _checked(infos[name], value)
     return cls(**values)
 
@@ -181,7 +183,7 @@ def _checked(info: OptionInfo, value: Any) -> Any:
 def _checked_scalar(info: OptionInfo, kind: type, value: Any) -> Any:
     try:
         converted = _convert(kind, value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _refusal(info, value) from error
     if info.choices and converted not in info.choices and not (info.or_index and str(converted).isdecimal()):
         words = " or ".join(repr(choice) for choice in info.choices) + (" or a number from 0" if info.or_index else "")

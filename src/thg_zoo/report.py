@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from thg_zoo.errors import OutputError
+from thg_zoo.media.outputs import remove, temporary_beside
 from thg_zoo.version import __version__
 
 _REPORTED_PACKAGES = ("torch", "numpy", "opencv-python-headless", "imageio-ffmpeg", "librosa", "huggingface-hub")
@@ -50,21 +51,27 @@ class RunReport:
     def write(self, path: str | Path) -> None:
         """Write the report, whole or not at all. Raises OutputError."""
         target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+        partial = temporary_beside(target, ".json")
         try:
-            partial.write_text(self.to_json(), encoding="utf-8")
+            # Names of files that are no UTF-8 are written as JSON escapes.
+            partial.write_text(self.to_json(), encoding="utf-8", errors="backslashreplace")
             partial.replace(target)
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise OutputError(
                 f"The report {str(path)!r} cannot be written: {error.strerror}.", "Choose another place."
             ) from error
+        finally:
+            remove(partial)
 
 
 def check_report_path(path: str | Path) -> None:
     """Raises OutputError, before any work is done, if a report could not be written to `path`."""
     target = Path(path)
-    if target.is_dir() or not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+    try:
+        usable = not target.is_dir() and target.parent.is_dir() and os.access(target.parent, os.W_OK)
+    except OSError:  # a name that is too long
+        usable = False
+    if not usable:
         raise OutputError(f"The report cannot be written to {str(path)!r}.", "Name a file in an existing folder.")
 
 

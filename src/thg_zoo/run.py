@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from thg_zoo.errors import Cancelled
+from thg_zoo.errors import Cancelled, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ class Run:
     cancel: CancelCheck | None = None
     timings: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"{self.seed} is no seed.", "Give a whole number from 0.")
 
     def advance(self, stage: str, done: int, total: int | None) -> None:
         """Report progress, and stop here if the caller wants to: raises Cancelled."""

@@ -107,5 +107,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     # The CPU allocator and some CUDA libraries raise a plain RuntimeError that only its text tells apart.
     text = str(error)
     return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+        sign in text
+        for sign in ("not enough memory", "can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     )

@@ -121,12 +121,10 @@ class _VideoOrder:
         n = position = len(self._settled)
         while self._rule == "hold" or n == 1:
             yield current
-        # With ping-pong frame 0 begins the next pass forwards, with mirror it is the last of the pass backwards too.
-        lowest = 1 if self._rule == "ping-pong" else 0
         while True:
             index = extended_index(position, n, self._rule)
             rising = extended_index(position + 1, n, self._rule) > index
-            again = _decoded(self._source, index, n) if rising else _decoded_backwards(self._source, index, lowest)
+            again = _decoded(self._source, index, n) if rising else _decoded_backwards(self._source, index)
             with contextlib.closing(again):
                 for k, frame in again:
                     yield frame, self._settled[k]
@@ -161,11 +159,11 @@ def _decoded(source: Source, start: int, stop: int | None) -> Generator[tuple[in
         yield from enumerate(frames, start)
 
 
-def _decoded_backwards(source: Source, start: int, lowest: int) -> Generator[tuple[int, Frame]]:
-    """(index, frame) for start, start - 1, ..., lowest."""
+def _decoded_backwards(source: Source, start: int) -> Generator[tuple[int, Frame]]:
+    """(index, frame) for start, start - 1, ..., 0."""
     stop = start + 1
-    while stop > lowest:
-        begin = max(lowest, stop - _REVERSED_CHUNK)
+    while stop > 0:
+        begin = max(0, stop - _REVERSED_CHUNK)
         chunk = list(source.frames(begin, stop))
         yield from ((begin + k, chunk[k]) for k in reversed(range(len(chunk))))
         stop = begin

@@ -13,12 +13,12 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from thg_zoo.background import Ahead
 from thg_zoo.errors import DeviceError
+from thg_zoo.memory import release
 from thg_zoo.motion import Motion, Parameters, length, part
 from thg_zoo.run import Run
 from thg_zoo.runtime import is_out_of_memory
@@ -60,8 +60,10 @@ class Renderer:
 
     def _inputs(self, motion: Motion) -> Generator[tuple[Parameters, SourceBatch]]:
         """Batches of motion with their source frames. In a thread of its own: nothing here depends on rendering."""
-        batches = motion.batches(self._size)
-        with contextlib.closing(order_of(self._portrait, motion, self._run)) as order:
+        with (
+            contextlib.closing(motion.batches(self._size)) as batches,
+            contextlib.closing(order_of(self._portrait, motion, self._run)) as order,
+        ):
             while True:
                 with self._run.stage("motion"), self._adapter.inference():
                     parameters = next(batches, None)
@@ -80,28 +82,29 @@ class Renderer:
         start, n = 0, length(parameters)
         while start < n:
             rows = range(start, min(start + self._size, n))
+            frames = None
             try:
                 with self._adapter.inference():
                     frames = self._render(part(parameters, rows.start, rows.stop), source, rows)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self._shrink(error)
+                if self._size == 1:
+                    raise DeviceError(
+                        f"A single frame does not fit into the memory of {self._adapter.runtime.device}.",
+                        "Use a smaller picture, --precision bfloat16, or --device cpu.",
+                    ) from error
+            if frames is None:
+                # Only here: as long as the error is there, so is everything that the failed batch had made.
+                self._shrink()
                 continue
             yield frames
             start = rows.stop
 
-    def _shrink(self, error: BaseException) -> None:
-        device = self._adapter.runtime.device
-        if self._size == 1:
-            raise DeviceError(
-                f"A single frame does not fit into the memory of {device}.",
-                "Use a smaller picture, --precision bfloat16, or --device cpu.",
-            ) from error
+    def _shrink(self) -> None:
         self._size //= 2
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._run.warn(f"Out of memory on {device}: continuing with batches of {self._size}.")
+        release()
+        self._run.warn(f"Out of memory on {self._adapter.runtime.device}: continuing with batches of {self._size}.")
 
     def _render(self, parameters: Parameters, source: SourceBatch, rows: range) -> NDArray[np.uint8]:
         """One batch to the end. Frames that show nothing to animate pass unchanged."""

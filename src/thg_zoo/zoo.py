@@ -72,8 +72,14 @@ def _registry() -> dict[str, ModelDescription]:
             raise SpecError(
                 f"The model {point.name!r} of {point.value!r} exists already.", "Uninstall or rename one of the two."
             )
-        card = files(point.value) / f"{point.name}.yaml"
-        cards[point.name] = parse(point.name, card.read_text(encoding="utf-8"))
+        try:
+            text = (files(point.value) / f"{point.name}.yaml").read_text(encoding="utf-8")
+        except (ImportError, OSError) as error:
+            raise SpecError(
+                f"The card of the installed model {point.name!r} cannot be read: {error}.",
+                f"Install the package of {point.value!r} again, or uninstall it.",
+            ) from error
+        cards[point.name] = parse(point.name, text)
     found: dict[str, ModelDescription] = {}
     for spec in cards.values():
         for variant in spec.variants.values():

@@ -59,8 +59,9 @@ def driver_cell(driver: Driver) -> Cell:
         peaks = _peaks(driver.audio_blocks(_SOUND_RATE))
         duration = Fraction(len(peaks), _PEAKS_PER_SECOND)
         return Cell("driver", f"speech, {float(duration):.1f} s", None, duration, _sound(peaks, duration))
-    if driver.kind == "motion":
-        return Cell("driver", "motion file", None, None, _text(without_folders(driver.name)))
+    if driver.kind in ("motion", "edit"):
+        what = "motion file" if driver.kind == "motion" else "edit"
+        return Cell("driver", what, None, None, _text(without_folders(driver.name)))
     frames = driver.frames
     what = f"{frames.size[1]} x {frames.size[0]}"
     if frames.still:

@@ -106,7 +106,8 @@ def _pairs(manifest: Path) -> Iterator[dict[str, str]]:
         elif unknown := [name for name in line.values if name not in COLUMNS]:
             problems.append(f"line {line.line}: there is no column {unknown[0]!r}.")
         else:
-            found.append({name: str((manifest.parent / str(value)).resolve()) for name, value in line.values.items()})
+            given = {name: value for name, value in line.values.items() if value is not None}
+            found.append({name: str((manifest.parent / str(value)).resolve()) for name, value in given.items()})
     if not found and not problems:
         problems.append("it has no lines.")
     for path in dict.fromkeys(path for pair in found for path in pair.values()):

@@ -13,6 +13,7 @@ from thg_zoo.media.outputs import (
     failed_write,
     move_into_place,
     remove,
+    replace_folder,
     temporary_beside,
 )
 
@@ -21,12 +22,14 @@ MODELS, SHEET, REPORT, JSON, CSV = "models", "contact-sheet.png", "report.html",
 
 @dataclass(frozen=True)
 class Places:
-    """grid: the video; folder: the rest; work: where both are made until they are complete."""
+    """grid: the video; folder: the rest; work: where both are made until they are complete; around: the folder that was
+    made for all of them, None if it was there."""
 
     grid: Path
     folder: Path
     work: Path
     overwrite: bool
+    around: Path | None = None
 
     @property
     def models(self) -> Path:
@@ -42,24 +45,24 @@ class Places:
         """Put everything into its place. Raises OutputError."""
         _check_folder(self.folder, self.overwrite)
         move_into_place(self.working_grid, self.grid, self.overwrite)
-        aside = temporary_beside(self.folder, "")
         try:
-            if self.folder.exists():
-                self.folder.rename(aside)
-            self.work.rename(self.folder)
+            replace_folder(self.work, self.folder)
         except OSError as error:
             raise failed_write(self.folder, error) from error
-        remove(aside)
 
     def discard(self) -> None:
         """Remove what is not finished. Harmless afterwards."""
         remove(self.work)
+        if self.around is not None and not self.grid.exists():
+            remove(self.around)
 
 
 def claim(output: str | Path | None, overwrite: bool) -> Places:
     """The places of a new comparison, checked before any work. Raises OutputError."""
+    around = None
     if output is None:
-        output = Path(tempfile.mkdtemp(prefix="thg-zoo-")) / "comparison.mp4"
+        around = Path(tempfile.mkdtemp(prefix="thg-zoo-"))
+        output = around / "comparison.mp4"
     grid = Path(output)
     if check_output(grid, overwrite) is OutputKind.PNG_FOLDER:
         raise OutputError(f"{grid} has no suffix.", "A comparison is a video: name it, for instance, compare.mp4.")
@@ -70,7 +73,7 @@ def claim(output: str | Path | None, overwrite: bool) -> Places:
         (work / MODELS).mkdir(parents=True)
     except OSError as error:
         raise failed_write(work, error) from error
-    return Places(grid, folder, work, overwrite)
+    return Places(grid, folder, work, overwrite, around)
 
 
 def _check_folder(folder: Path, overwrite: bool) -> None:

@@ -82,7 +82,7 @@ class Animator:
         if self._model is not None and self._model_name == name:
             return self._model
         if name in self._broken:
-            raise self._broken[name]
+            raise self._broken[name].with_traceback(None)  # or it would grow with every job
         # The old one goes first: two may not fit into memory.
         self._model = self._portrait = self._portrait_key = None
         settings = self._settings

@@ -178,10 +178,12 @@ class ManifestJobs:
         path = storage.join(self._base, written)
         if storage.is_remote(path):
             self._ask_for_folder(path)
-        found = storage.matches(path)
+        found = storage.matches(self._base, written)
         if not found:
             what = "No file matches" if _PATTERN.search(written) else "There is no file"
             raise InputError(f"{what} {path!r} ({column}).", "Check the path; it is relative to the manifest.")
+        for one in found:
+            _check_utf8(one, column)
         empty = [one for one in found if storage.state(one).size == 0]
         if empty:
             raise InputError(f"The file {empty[0]!r} ({column}) is empty.", "Give another one.")
@@ -210,7 +212,16 @@ def _text(column: str, value: object) -> str:
         raise UsageError(f"It has no {column}.")
     if isinstance(value, (dict, list, bool)) or not str(value).strip():
         raise UsageError(f"{value!r} is no {column}.", "Write a text.")
+    _check_utf8(str(value), column)
     return str(value)
+
+
+def _check_utf8(text: str, column: str) -> None:
+    """Names of files can be any bytes; results, which are UTF-8, could not name them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{text!r} ({column}) is not UTF-8.", "Rename it.") from error
 
 
 def _whole(value: object, default: int) -> int:

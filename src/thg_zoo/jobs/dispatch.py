@@ -72,7 +72,7 @@ class Dispatcher:
             while self._plan.pending or self._running:
                 self._staff(pool)
                 for message in pool.wait(_TICK_S):
-                    record = self._handle(message)
+                    record = self._handle(pool, message)
                     if record is not None:
                         yield record
                 self._end_overdue(pool)
@@ -114,7 +114,7 @@ class Dispatcher:
             self._notify({"event": "started", "worker": worker, "job": taken[0].id, "attempt": taken[1]})
             pool.submit(worker, taken[0])
 
-    def _handle(self, message: Ready | Finished | Gone) -> Record | None:
+    def _handle(self, pool: Pool, message: Ready | Finished | Gone) -> Record | None:
         worker = message.worker
         if isinstance(message, Ready):
             self._starting.discard(worker)
@@ -124,7 +124,12 @@ class Dispatcher:
             return None
         running = self._running.pop(worker, None)
         if isinstance(message, Finished):
-            self._idle.add(worker)
+            if message.record.failure is not None and message.record.failure.lost_gpu:
+                logger.warning("worker %d is replaced: it lost its GPU (%s)", worker, message.record.failure.message)
+                pool.stop(worker)
+                self._plan.leave(worker)
+            else:
+                self._idle.add(worker)
             return dataclasses.replace(message.record, attempts=running.attempt if running else 1)
         return self._replace(message, running)
 

@@ -68,6 +68,11 @@ class Failure:
         """The failure without the names and numbers of this one job: what failures are grouped by."""
         return f"{self.kind}: {_VARIABLE_PARTS.sub('…', self.message)}"
 
+    @property
+    def lost_gpu(self) -> bool:
+        """Whether the process can use its GPU no more: CUDA gives the same error for whatever is asked of it later."""
+        return bool(self.trace) and self.message.startswith("CUDA error")
+
 
 @dataclass(frozen=True)
 class Record:

@@ -6,6 +6,7 @@ it is not taken for a record, and cut off before anything is appended.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -68,13 +69,16 @@ class Ledger:
 
     def append(self, record: Record) -> None:
         """Add one record; it is on the disk when this returns."""
-        self._file.write(json.dumps(record.to_json(), ensure_ascii=False, default=str).encode() + b"\n")
+        # Names of files that are no UTF-8 are written as JSON escapes.
+        line = json.dumps(record.to_json(), ensure_ascii=False, default=str)
+        self._file.write(line.encode(errors="backslashreplace") + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Harmless if it is closed already."""
-        self._file.close()
+        """Harmless if it is closed already. A line that the disk did not take is given up: `append` has said so."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 def _cut_torn_line(path: Path) -> None:

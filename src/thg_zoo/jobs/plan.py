@@ -34,6 +34,8 @@ class Plan:
     Jobs of one affinity form a family. A worker stays with its family as long as there are jobs of it; then it
     takes a family that nobody works on, and only when there is none it helps with the largest that is left: no
     worker waits while there is work, and no source is prepared more often than that takes.
+
+    total: jobs in all; pending: jobs that nobody has taken, from `start` on.
     """
 
     def __init__(self, jobs: Iterable[Job]) -> None:
@@ -47,6 +49,7 @@ class Plan:
         except sqlite3.IntegrityError as error:
             raise UsageError("Two jobs have the same id.", "Give every job an id of its own.") from error
         self.total = int(self._data.execute("SELECT count(*) FROM jobs").fetchone()[0])
+        self.pending = 0
 
     def remember(self, job_id: str, record: str) -> None:
         """Keep what an earlier run recorded of a job; the last record counts. Only before `start`."""
@@ -71,12 +74,8 @@ class Plan:
     def start(self) -> int:
         """Nothing is dropped any more: order what is left. Returns how many jobs that is."""
         self._data.executescript(_INDICES)  # commits first
+        self.pending = int(self._data.execute("SELECT coalesce(sum(pending), 0) FROM families").fetchone()[0])
         return self.pending
-
-    @property
-    def pending(self) -> int:
-        """How many jobs nobody has taken."""
-        return int(self._data.execute("SELECT coalesce(sum(pending), 0) FROM families").fetchone()[0])
 
     def take(self, worker: int) -> tuple[Job, int] | None:
         """The next job for a worker, and how often it was started, this time included; None if none is left."""
@@ -89,12 +88,14 @@ class Plan:
         ).fetchone()
         self._data.execute("UPDATE jobs SET state = ?, attempts = ? WHERE number = ?", (_TAKEN, attempts + 1, number))
         self._data.execute("UPDATE families SET pending = pending - 1 WHERE affinity = ?", (affinity,))
+        self.pending -= 1
         return _job((job_id, affinity, content)), attempts + 1
 
     def put_back(self, job: Job) -> None:
         """A job that was taken and not done: it is the next of its family."""
         self._data.execute("UPDATE jobs SET state = ? WHERE id = ?", (_PENDING, job.id))
         self._data.execute("UPDATE families SET pending = pending + 1 WHERE affinity = ?", (_affinity(job),))
+        self.pending += 1
 
     def leave(self, worker: int) -> None:
         """A worker has ended, and what it had prepared with it."""

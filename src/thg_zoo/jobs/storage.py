@@ -27,6 +27,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+(://|::)")
 _LOCAL = ("file://", "local://")
 _MARKS = ("ETag", "etag", "e_tag", "md5Hash", "sha256", "blob_id", "oid", "mtime", "LastModified", "last_modified")
 _KEPT_BYTES = 2_000_000_000
+_KEPT_OF_NAME = 48
 
 
 @dataclass(frozen=True)
@@ -121,13 +122,16 @@ def is_folder(path: str) -> bool:
         return bool(fs.isdir(inner))
 
 
-def matches(pattern: str) -> list[str]:
-    """What a pattern with `*`, `?`, `[...]` or `**` names, sorted; the path itself if it is that of a file."""
+def matches(base: str, name: str) -> list[str]:
+    """What a pattern with `*`, `?`, `[...]` or `**` names, sorted; the path itself if it is that of a file. `name` is
+    seen from the folder `base`."""
+    pattern = join(base, name)
     if find(pattern) is not None:
         return [pattern]
     if not is_remote(pattern):
         import glob
 
+        pattern = join(glob.escape(base), name)  # the folder's own name may have brackets
         return sorted(p for p in glob.iglob(pattern, recursive=True) if Path(p).is_file())  # noqa: PTH207
     with _asking(pattern):
         fs, inner = _open(pattern)
@@ -196,7 +200,8 @@ class LocalCopies:
         now = state(source)
         if (source, now) not in self._kept:
             name = hashlib.sha256(f"{source} {now.mark}".encode()).hexdigest()[:16]
-            copy = self._folder / f"{name}-{PurePosixPath(source).name}"
+            # The end of the name alone: signed addresses are longer than names of files may be.
+            copy = self._folder / f"{name}-{PurePosixPath(source.partition('?')[0]).name[-_KEPT_OF_NAME:]}"
             self._folder.mkdir(parents=True, exist_ok=True)
             download(source, copy)
             self._kept[source, now] = copy

@@ -111,7 +111,8 @@ def write_summary(folder: Path, tally: Tally, state: str, in_flight: list[str]) 
     }
     target = folder / NAME
     try:
-        write_atomically(target, json.dumps(summary, indent=2, ensure_ascii=False).encode() + b"\n")
+        text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(target, text.encode(errors="backslashreplace"))
     except OSError as error:
         logger.warning("%s cannot be written: %s", target, error)
 
@@ -125,9 +126,10 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / NAME
     try:
         summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        state = summary["state"]
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{str(folder)!r} holds no results of a batch.", "Give the folder that -o named.") from error
-    if summary["state"] == "running" and not _is_locked(Path(folder)):
+    if state == "running" and not _is_locked(Path(folder)):
         summary["state"] = "killed"
     return summary
 

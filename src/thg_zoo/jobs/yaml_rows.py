@@ -26,12 +26,16 @@ def yaml_rows(file: IO[bytes]) -> Iterator[tuple[int, Any]]:
             if isinstance(event, SequenceEndEvent):
                 break
             line = _line(event)
-            value = builder.value(event)
+            try:
+                value = builder.value(event)
+            except ValueError as error:  # 2024-13-45 looks like a date
+                yield line, f"It holds a value that cannot be read: {error}."
+                continue
             yield line, value if not isinstance(value, str) else [value]
         another = next((event for event in events if isinstance(event, yaml.DocumentStartEvent)), None)
         if another is not None:
             yield _line(another), "A second document begins here: put all jobs into one list."
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         problem = getattr(error, "problem", None) or str(error)
         yield mark.line + 1 if mark else 1, f"It is not YAML: {problem}."

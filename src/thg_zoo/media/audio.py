@@ -140,14 +140,14 @@ def _mono_array(array: Any) -> Samples:
             f"A sound array has to be [n] or [channels, n], not {shape}.",
             "Pass (array, sample rate) in this order, one sound and not a batch.",
         )
-    if array.ndim == 2:
+    if array.ndim == 2 and array.size:
         channels_axis = 0 if array.shape[0] <= array.shape[1] else 1
         if array.shape[channels_axis] > _MOST_CHANNELS:
             raise MediaError(
                 f"A sound array of shape {list(array.shape)} has too many channels.", f"At most {_MOST_CHANNELS}."
             )
         return np.asarray(_as_float(array).mean(axis=channels_axis), dtype=np.float32)
-    return _as_float(array)
+    return _as_float(array.ravel())
 
 
 def _as_float(array: NDArray[Any]) -> Samples:

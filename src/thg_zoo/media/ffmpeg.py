@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import imageio_ffmpeg
 from numpy.typing import NDArray
@@ -93,8 +94,7 @@ class Process:
 
     def _listen(self) -> None:
         assert self._process.stderr is not None
-        # Lines are cut at 4096 bytes, so that a message without end cannot fill the memory.
-        for raw in iter(lambda: self._process.stderr.readline(4096), b""):  # type: ignore[union-attr]
+        for raw in read_lines(self._process.stderr):
             line = raw.decode("utf-8", "replace").rstrip()
             self._cut_off = self._cut_off or bool(_CUT_OFF.search(line))
             if line:
@@ -115,12 +115,17 @@ class Process:
         return self._process.poll() is None
 
     def wait(self) -> int:
-        """Close the pipes, wait for the end, and return the exit status."""
+        """Close the pipes, wait for the end, and return the exit status. Where the waiting is interrupted, end it."""
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
-        status = self._process.wait()
+        try:
+            status = self._process.wait()
+        except BaseException:  # Ctrl-C, which ffmpeg has not seen
+            self._process.kill()
+            self._process.wait()
+            raise
         self._listener.join()
         if self._process.stderr is not None:
             self._process.stderr.close()
@@ -150,6 +155,15 @@ class Process:
         """The last different messages, without the names of ffmpeg's parts, for the end of an error."""
         messages = dict.fromkeys(_SPEAKER.sub("", line) for line in self._lines)
         return " / ".join(list(messages)[-lines:]) or "ffmpeg gave no reason"
+
+
+def read_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a raw pipe, which by itself reads them byte by byte, each by a call to the system.
+
+    Lines are cut at 4096 bytes, so that one without end cannot fill the memory.
+    """
+    buffered = io.BufferedReader(cast("io.RawIOBase", stream))
+    return iter(lambda: buffered.readline(4096), b"")
 
 
 def read_exactly(stream: IO[bytes], array: NDArray[Any]) -> int:

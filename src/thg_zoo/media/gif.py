@@ -6,6 +6,7 @@ error diffused, at about 100 for an error of the same size.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Mapping
 from fractions import Fraction
@@ -19,6 +20,7 @@ from thg_zoo.media.tagging import gif_comment, gif_xmp
 # Browsers show frames of a shorter time ten times too slowly.
 _LEAST_DELAY = 2
 _TICKS = 100
+_LARGEST_SIDE = 65_535
 _LOOP_FOR_EVER = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"
 
 
@@ -29,6 +31,8 @@ class GifEncoder:
     def __init__(
         self, path: Path, fps: Fraction, size: tuple[int, int], metadata: Mapping[str, str], xmp: str | None
     ) -> None:
+        if max(size) > _LARGEST_SIDE:
+            raise OSError(f"a gif has at most {_LARGEST_SIDE} pixels a side")
         self._fps = fps
         self._count = 0
         self._held: tuple[Picture, int] | None = None
@@ -57,7 +61,9 @@ class GifEncoder:
         self._file.close()
 
     def abort(self) -> None:
-        self._file.close()
+        # What a full disk did not take it does not take now.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
     def _tick(self) -> int:
         return round(_TICKS * self._count / self._fps)

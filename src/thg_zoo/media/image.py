@@ -106,7 +106,10 @@ def encode_image(path: Path, array: Picture, text: Mapping[str, str] | None, xmp
         if xmp:
             chunks.add_itxt(XMP_KEYWORD, xmp)
         options = {**options, "pnginfo": chunks}
-    Image.fromarray(array).save(path, name, **options)
+    try:
+        Image.fromarray(array).save(path, name, **options)
+    except ValueError as error:  # WebP has a largest size
+        raise OSError(str(error)) from error
 
 
 @contextlib.contextmanager

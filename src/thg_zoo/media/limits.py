@@ -68,9 +68,10 @@ def environment_name(field: str) -> str:
 def _positive(name: str, text: str, *, whole: bool) -> float:
     try:
         value = int(text) if whole else float(text)
-    except ValueError:
-        value = 0
-    if not (value > 0 and math.isfinite(value)):
+        usable = value > 0 and math.isfinite(value)
+    except (ValueError, OverflowError):
+        usable = False
+    if not usable:
         kind = "whole number" if whole else "number"
         raise UsageError(f"The environment variable {name} is {text!r}.", f"Set it to a {kind} above 0, or unset it.")
     return value

@@ -42,7 +42,11 @@ def check_output(path: str | Path, overwrite: bool = False) -> OutputKind:
     path = Path(path)
     kind = _kind(path)
     ensure_parent(path)
-    if not path.exists() and not path.is_symlink():
+    try:
+        there = path.exists() or path.is_symlink()
+    except OSError as error:  # a name that is too long
+        raise failed_write(path, error) from error
+    if not there:
         return kind
     if kind is OutputKind.PNG_FOLDER:
         _check_folder(path, overwrite)
@@ -86,14 +90,24 @@ def move_into_place(temporary: Path, path: Path, overwrite: bool) -> None:
         if not temporary.is_dir():
             temporary.replace(path)
             return
-        # A folder cannot replace a folder that has files: move the old one aside first.
-        aside = temporary_beside(path, "")
-        if path.is_dir():
-            path.rename(aside)
-        temporary.rename(path)
-        remove(aside)
+        replace_folder(temporary, path)
     except OSError as error:
         raise failed_write(path, error) from error
+
+
+def replace_folder(new: Path, path: Path) -> None:
+    """Rename the folder `new` to `path`. The folder that lies there goes when that is done. Raises OSError."""
+    # A folder cannot replace a folder that has files: the old one is moved aside first.
+    aside = temporary_beside(path, "")
+    if path.is_dir():
+        path.rename(aside)
+    try:
+        new.rename(path)
+    except OSError:
+        if aside.is_dir():
+            aside.rename(path)
+        raise
+    remove(aside)
 
 
 def failed_write(path: Path, reason: OSError | str) -> OutputError:

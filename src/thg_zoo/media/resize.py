@@ -32,23 +32,21 @@ def _matrix(n: int, m: int) -> NDArray[np.float64]:
     """The resizing of n samples to m as a matrix `[m, n]`."""
     positions = (np.arange(m) + 0.5) * (n / m) - 0.5
     before = np.floor(positions).astype(int)
-    interpolation = np.zeros((m, n))
-    for tap, weight in ((before, 1 - (positions - before)), (before + 1, positions - before)):
-        np.add.at(interpolation, (np.arange(m), _mirrored(tap, n)), weight)
-    sigma = (n / m - 1) / 2
-    return interpolation @ _blur(n, sigma) if sigma > 0 else interpolation
+    matrix = np.zeros((m, n))
+    for tap, share in ((before, 1 - (positions - before)), (before + 1, positions - before)):
+        for offset, weight in _gaussian((n / m - 1) / 2):
+            np.add.at(matrix, (np.arange(m), _mirrored(_mirrored(tap, n) + offset, n)), share * weight)
+    return matrix
 
 
-def _blur(n: int, sigma: float) -> NDArray[np.float64]:
-    """A Gaussian filter of n samples as a matrix `[n, n]`."""
+def _gaussian(sigma: float) -> list[tuple[int, float]]:
+    """Offsets and weights of a filter, which leaves everything as it is where sigma is not above 0."""
+    if sigma <= 0:
+        return [(0, 1.0)]
     radius = int(4 * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
-    weights /= weights.sum()
-    blur = np.zeros((n, n))
-    for offset, weight in zip(offsets, weights, strict=True):
-        np.add.at(blur, (np.arange(n), _mirrored(np.arange(n) + offset, n)), weight)
-    return blur
+    return list(zip(offsets.tolist(), (weights / weights.sum()).tolist(), strict=True))
 
 
 def _mirrored(index: NDArray[np.int_], n: int) -> NDArray[np.int_]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thg_zoo.errors import MediaError, MediaLimitError
-from thg_zoo.media.ffmpeg import Process, input_arguments
+from thg_zoo.media.ffmpeg import Process, input_arguments, read_lines
 from thg_zoo.media.header import Header
 from thg_zoo.media.limits import Limits
 
@@ -87,7 +87,7 @@ def _packets(header: Header, limits: Limits) -> tuple[NDArray[np.int64], Fractio
         ["-copyts", *input_arguments(header.path), "-map", "0:v:0", "-c", "copy", "-f", "framecrc", "pipe:1"], read=True
     )
     try:
-        for line in process.stdout:
+        for line in read_lines(process.stdout):
             if line.startswith(b"#"):
                 if line.startswith(b"#tb 0: "):
                     tick = Fraction(line[7:].decode().strip())

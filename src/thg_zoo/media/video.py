@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
-import threading
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +10,7 @@ from types import TracebackType
 
 import numpy as np
 
+from thg_zoo.background import Ahead
 from thg_zoo.errors import MediaError
 from thg_zoo.media.ffmpeg import Process, input_arguments, read_exactly
 from thg_zoo.media.image import Picture
@@ -110,7 +108,7 @@ class VideoReader:
         if count == first > 0:
             return  # beyond the end
         process = reading.process
-        if reading.status or process.cut_off or count == 0:
+        if process.wait() or process.cut_off or count == 0:
             raise MediaError(
                 f"{self.path} is damaged: it can be decoded up to {float(count / self.fps):.1f} s "
                 f"of {float(self._timing.end):.1f} s ({process.complaint()}).",
@@ -124,15 +122,12 @@ class VideoReader:
     def _arguments(self, first: int, last: int | None) -> list[str]:
         """ffmpeg's arguments for its frames `first` to `last`, not counting the repeated lead."""
         rate = f"{self.fps.numerator}/{self.fps.denominator}"
-        seek: list[str] = []
+        seek = self._seek(first)
         filters: list[str] = []
         if not self._every_frame:
             origin = f"{float(self._header.origin):.6f}"
             filters += [f"setpts=PTS-({origin})/TB", f"fps=fps={rate}:start_time=0:round=near"]
-        elif self._seekable(first):
-            # Half a frame early: rounding cannot drop the frame wanted, nor let the one before it through.
-            seek = ["-ss", f"{float(self._timing.first + (first - Fraction(1, 2)) / self.fps):.6f}"]
-        if first and not seek:
+        if first and not (seek and self._every_frame):
             filters.append(f"trim=start_frame={first}")
         filters.append(self._scale())
         clock = [] if self._every_frame else ["-copyts"]
@@ -141,13 +136,19 @@ class VideoReader:
         form = ["-fps_mode", "passthrough", "-c:v", "rawvideo", "-pix_fmt", "rgb24", "-f", "rawvideo", "pipe:1"]
         return [*clock, *source, "-map", "0:v:0", "-vf", ",".join(filters), *count, *form]
 
-    def _seekable(self, first: int) -> bool:
-        return (
-            first > _SEEK_SECONDS * self.fps
-            and self._header.start == 0
-            and self._header.container.startswith(_INDEXED_CONTAINERS)
-            and self._timing.jitter < _SEEK_JITTER
-        )
+    def _seek(self, first: int) -> list[str]:
+        """ffmpeg's arguments that spare it decoding most of what comes before frame `first`; none where that is not
+        exact, or not worth it."""
+        indexed = self._header.start == 0 and self._header.container.startswith(_INDEXED_CONTAINERS)
+        if not indexed or first <= _SEEK_SECONDS * self.fps:
+            return []
+        if not self._every_frame:
+            # To the key frame before. Times stay as they are, and with them the number of every frame.
+            return ["-noaccurate_seek", "-ss", f"{float(first / self.fps) - _SEEK_SECONDS:.6f}"]
+        if self._timing.jitter >= _SEEK_JITTER:
+            return []
+        # Half a frame early: rounding cannot drop the frame wanted, nor let the one before it through.
+        return ["-ss", f"{float(self._timing.first + (first - Fraction(1, 2)) / self.fps):.6f}"]
 
     def _scale(self) -> str:
         """To the displayed size, whatever the track changes to on its way, and to RGB by its matrix.
@@ -188,39 +189,27 @@ class _Frames:
 
     def __init__(self, process: Process, size: tuple[int, int]) -> None:
         self.process = process
-        self.status = 0
-        self._shape = (*size, 3)
-        depth = max(1, min(_MOST_READ_AHEAD, _READ_AHEAD_BYTES // (size[0] * size[1] * 3)))
-        self._slots = threading.Semaphore(depth)
-        self._queue: queue.SimpleQueue[Picture | None] = queue.SimpleQueue()
         self.closed = False
-        self._thread = threading.Thread(target=self._read, name="video-reader", daemon=True)
-        self._thread.start()
-
-    def _read(self) -> None:
-        # Closing kills the process, which ends the stream: no other signal is needed while reading.
-        with contextlib.suppress(OSError, ValueError):
-            while self._slots.acquire() and not self.closed:
-                frame = np.empty(self._shape, np.uint8)
-                if read_exactly(self.process.stdout, frame) < frame.nbytes:
-                    break
-                self._queue.put(frame)
-        self._queue.put(None)
+        depth = max(1, min(_MOST_READ_AHEAD, _READ_AHEAD_BYTES // (size[0] * size[1] * 3)))
+        self._ahead = Ahead(_pictures(process, size), depth)
 
     def __iter__(self) -> Iterator[Picture]:
-        while (frame := self._queue.get()) is not None:
-            self._slots.release()
-            yield frame
-        if not self.closed:
-            self._thread.join()
-            self.status = self.process.wait()
+        return self._ahead
 
     def close(self) -> None:
         if self.closed:
             return
         self.closed = True
-        self._slots.release()
-        # The pipe is closed only when nobody reads from it any more.
+        # Ending the process ends the stream; the pipe is closed only when nobody reads from it any more.
         self.process.stop()
-        self._thread.join()
+        self._ahead.close()
         self.process.wait()
+
+
+def _pictures(process: Process, size: tuple[int, int]) -> Generator[Picture]:
+    """What `process` writes, frame by frame; an incomplete last one is left out."""
+    while True:
+        frame = np.empty((*size, 3), np.uint8)
+        if read_exactly(process.stdout, frame) < frame.nbytes:
+            return
+        yield frame

@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Protocol
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from thg_zoo.errors import OutputError
@@ -101,7 +100,7 @@ class VideoWriter:
             return None
         if isinstance(audio, Audio):
             if audio.path is None:
-                soundfile.write(sound_file, audio.samples, audio.sample_rate, format="WAV", subtype="FLOAT")
+                _write_samples(sound_file, audio)
             audio = audio.path or sound_file
         return open_sound(Path(audio), duration, limits)
 
@@ -173,6 +172,14 @@ class _Encoder(Protocol):
     def finish(self) -> None: ...
 
     def abort(self) -> None: ...
+
+
+def _write_samples(path: Path, audio: Audio) -> None:
+    """A wav file of floats. Raises OSError, which soundfile does not."""
+    from scipy.io import wavfile
+
+    with path.open("wb") as file:
+        wavfile.write(file, audio.sample_rate, audio.samples)
 
 
 def _discard(encoder: _Encoder, *temporaries: Path) -> None:

@@ -75,6 +75,8 @@ class SyncMeter(Meter):
     def result(self) -> dict[str, float]:
         if self._faces < _ENOUGH_FACES * max(self._frames, 1):
             raise Skip(f"only {self._faces} of {self._frames} frames show a face")
+        if self._crops.seen <= _MEDIAN // 2:
+            raise Skip(f"it is too short: a track of faces has {_MEDIAN // 2 + 1} frames of 1/25 s or more")
         self._take(self._crops.finish())
         self._embed(len(self._held))
         video = torch.cat(self._embeddings) if self._embeddings else torch.empty(0)
@@ -100,10 +102,12 @@ class TrackCrops:
     """Face crops of one track, 224 x 224, as the published pipeline cuts them; frames go in, crops come out later.
 
     Centre and size of the boxes are median-filtered over 13 frames, beyond both ends of which zeros stand. The crop is
-    2.8 times the face's half side, shifted downwards; beyond the picture it is grey.
+    2.8 times the face's half side, shifted downwards; beyond the picture it is grey. seen: frames so far; where there
+    are fewer than seven, most of every window is zeros, and there is nothing to cut out.
     """
 
     def __init__(self) -> None:
+        self.seen = 0
         self._frames: deque[NDArray[np.uint8]] = deque()
         self._places = deque([np.zeros(3)] * (_MEDIAN // 2), _MEDIAN)
 
@@ -111,6 +115,7 @@ class TrackCrops:
         """The next frame [H, W, 3] and its box x1, y1, x2, y2; yields at most one crop, of a frame before."""
         x1, y1, x2, y2 = (float(v) for v in box)
         self._frames.append(frame)
+        self.seen += 1
         yield from self._next(np.array([max(y2 - y1, x2 - x1) / 2, (y1 + y2) / 2, (x1 + x2) / 2]))
 
     def finish(self) -> Iterator[NDArray[np.uint8]]:

@@ -61,8 +61,8 @@ def download(file: WeightFile, source: FileSource, progress: Progress | None = N
     target = folders.asset(source)
     partial = target.with_name(target.name + ".incomplete")
     target.parent.mkdir(parents=True, exist_ok=True)
-    sha256 = _transfer(file, source, partial, progress)
     try:
+        sha256 = _transfer(file, source, partial, progress)
         verification.verify(partial, file, source, sha256)
     except VerificationError:
         partial.unlink(missing_ok=True)
@@ -94,7 +94,6 @@ def _transfer(file: WeightFile, source: FileSource, partial: Path, progress: Pro
         except hub.transfer_errors() as error:
             hub.raise_if_local(error)
             if _status(error) == RANGE_NOT_SATISFIABLE:
-                partial.unlink()
                 raise VerificationError(f"{partial} is not the beginning of {source.url}.") from error
             raise DownloadError(_reason(error)) from error
         return stream.state.hexdigest()

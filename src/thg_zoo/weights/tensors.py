@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -48,6 +49,9 @@ class Storage:
         Raises CheckpointError where it would reach beyond the storage.
         """
         try:
+            # An empty storage would grow, with whatever lies in memory, where others refuse.
+            if math.prod(size) and not self.data.nbytes():
+                raise RuntimeError("the storage is empty")
             return torch.empty(0, dtype=self.dtype).set_(self.data, offset, tuple(size), tuple(stride))
         except (RuntimeError, TypeError) as error:
             raise CheckpointError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -51,14 +52,18 @@ def known_digest(path: Path) -> str:
     if seen.get("size") == state.st_size and seen.get("mtime_ns") == state.st_mtime_ns:
         return str(seen["sha256"])
     value = digest(real)
-    remember_digest(real, value)
+    _remember(real, state, value)
     return value
 
 
 def remember_digest(path: Path, sha256: str) -> None:
     """Note the sha256 of a file that was hashed while it was written or just now."""
     real = path.resolve()
-    state = real.stat()
+    _remember(real, real.stat(), sha256)
+
+
+def _remember(real: Path, state: os.stat_result, sha256: str) -> None:
+    """`state` is from before the file was read: what changed it meanwhile is noticed."""
     entry = {"size": state.st_size, "mtime_ns": state.st_mtime_ns, "sha256": sha256}
     records.remember(_verified(), lambda data: data.update({str(real): entry}))
 
