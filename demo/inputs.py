@@ -39,14 +39,24 @@ class MediaInputs:
         with gr.Column(elem_classes="zoo-step"):
             heading(1, "The face")
             self.source_kind = gr.Radio(
-                list(SOURCES), value="Picture", show_label=False, container=False, elem_id=f"{prefix}-source-kind"
+                list(SOURCES),
+                value="Picture",
+                label="Kind of face",
+                show_label=False,
+                container=False,
+                elem_id=f"{prefix}-source-kind",
             )
             self.picture = picture_input(f"{prefix}-picture")
             self.clip = _video_input(f"{prefix}-clip")
         with gr.Column(elem_classes="zoo-step"):
             heading(2, "The voice, or the motion")
             self.driver_kind = gr.Radio(
-                list(DRIVERS), value="Speech", show_label=False, container=False, elem_id=f"{prefix}-driver-kind"
+                list(DRIVERS),
+                value="Speech",
+                label="Kind of driver",
+                show_label=False,
+                container=False,
+                elem_id=f"{prefix}-driver-kind",
             )
             self.speech = gr.Audio(
                 type="filepath",

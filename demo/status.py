@@ -15,6 +15,7 @@ _STAGES = {
     "prepare": "Looking at the face",
     "read driver": "Reading what drives it",
     "render": "Rendering",
+    "grid": "Setting the videos side by side",
 }
 
 

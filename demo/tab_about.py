@@ -20,11 +20,11 @@ to other machines.
 
 ### Limits
 Files of up to {upload} MB, pictures of up to {pixels:.0f} megapixels, sound and video of up to {seconds}. Pictures:
-PNG, JPEG, WebP, BMP, TIFF, GIF. Sound and video: whatever ffmpeg reads.
+PNG, JPEG, WebP, BMP, TIFF, GIF. Sound: WAV, MP3, M4A, OGG, FLAC and more. Video: MP4, MOV, MKV, WebM, AVI and more.
 
 ### The same without the page
 `thg-zoo run warp face.png speech.wav -o out.mp4` on the command line; `thg_zoo.load("warp").animate(...)` in Python;
-and this page is an API, which the link at its foot describes.
+and this page is an API: see `docs/api.md`, or on wide screens the link at its foot.
 
 thg-zoo {version}, Apache-2.0. The weights of models have licences of their own, shown with each model. The example
 shows Eileen Collins, astronaut (NASA, public domain); its speech was made with espeak-ng (CC0).

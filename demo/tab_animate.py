@@ -63,6 +63,7 @@ class AnimateTab(MediaTab):
         self.model = gr.Dropdown(
             picker("image", "audio", self.service.settings),
             value=_DEFAULT,
+            label="Model",
             show_label=False,
             container=False,
             elem_id="animate-model",

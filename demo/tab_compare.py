@@ -41,7 +41,9 @@ class CompareTab(MediaTab):
     def _build_models(self) -> None:
         heading(3, "The models")
         fits, here = self._choices("image", "audio")
-        self.models = gr.CheckboxGroup(fits, value=here, show_label=False, container=False, elem_id="compare-models")
+        self.models = gr.CheckboxGroup(
+            fits, value=here, label="Models", show_label=False, container=False, elem_id="compare-models"
+        )
         self.measure = gr.Checkbox(
             False, label="Measure", info="Also compute the metrics that need no true video; takes longer."
         )

@@ -40,6 +40,7 @@ class EditTab:
                 self.model = gr.Dropdown(
                     [(picker_label(m, service.settings), m.name) for m in models],
                     value=_DEFAULT,
+                    label="Model",
                     show_label=False,
                     container=False,
                     elem_id="edit-model",

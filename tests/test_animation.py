@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from thg_zoo import clip
@@ -15,6 +17,7 @@ from thg_zoo.errors import OutputError
 from thg_zoo.media.audio import read_audio
 from thg_zoo.media.probe import probe
 from thg_zoo.media.video import VideoReader
+from thg_zoo.motion import MotionTable
 from thg_zoo.provenance import DIGITAL_SOURCE_TYPES
 from toy import ToyAdapter, toy
 
@@ -82,6 +85,16 @@ def test_cut_ends_the_sound_with_the_picture(tmp_path: Path) -> None:
     assert float(read_audio(tmp_path / "out.mp4").duration) == pytest.approx(0.4, abs=0.065)
 
 
+def test_cut_leaves_the_sound_alone_where_the_source_goes_on(tmp_path: Path) -> None:
+    """As with motions that end a little before their sound: five frames of one of 0.3 s, over a source of 0.4 s."""
+    for source in (clip(np.stack([picture()] * 10), 25), picture()):
+        animation = toy().animate(source, tone(0.3), extend="cut")
+        animation.motion = MotionTable({"step": torch.zeros(5)}, Fraction(25), "cut")
+        written = animation.save(tmp_path / "out", overwrite=True)
+        assert len(list(written.glob("*.png"))) == 5
+        assert float(read_audio(written / "audio.wav").duration) == pytest.approx(0.3, abs=0.01)
+
+
 @pytest.mark.parametrize("name", ["out.mp4", "out.webm", "out.gif", "out"])
 def test_outputs_say_that_they_are_synthetic(tmp_path: Path, name: str) -> None:
     written = toy().animate(picture(), tone(0.2)).save(tmp_path / name)
@@ -120,4 +133,17 @@ def test_a_failure_in_the_middle_leaves_nothing(tmp_path: Path, monkeypatch: pyt
 def test_the_report_folder_must_exist_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="nowhere"):
         toy().animate(picture(), tone(0.2)).save(tmp_path / "out.mp4", report=tmp_path / "nowhere" / "report.json")
+    with pytest.raises(OutputError, match="report"):
+        toy().animate(picture(), tone(0.2)).save(tmp_path / "out.mp4", report=tmp_path / ("r" * 300))
     assert not list(tmp_path.iterdir())
+
+
+def test_names_that_are_no_utf_8_do_not_cost_the_report(tmp_path: Path) -> None:
+    animation = toy().animate(picture(), tone(0.2))
+    animation.save(tmp_path / "out.mp4")
+    assert animation.report is not None
+    dataclasses.replace(animation.report, source="\udcff.png").write(tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["source"] == "\udcff.png"
+    with pytest.raises(OutputError, match="cannot be written"):
+        animation.report.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "report.json"]

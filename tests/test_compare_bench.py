@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +178,27 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert _main([*given, "--no-plain"]) == 0
     assert "plain" not in capsys.readouterr().out
     assert _main([*given, "--batch-sizes", "1,zero"]) == 2
+    assert _main([*given, "--precisions", "float32,float8"]) == 2
+    assert _main([*given, "--device", "tpu"]) == 2
     assert _main([*given, "--chart", str(tmp_path / "a.pdf")]) == 2
     assert _main([*given, "--json", str(tmp_path / "missing" / "a.json")]) == 4
+
+
+def test_an_interrupted_command_keeps_what_it_has_measured(
+    measured: tuple[list[Measurement], list[Progress]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> Iterator[Measurement]:
+        yield measured[0][0]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("thg_zoo.bench.bench", interrupted)
+    file = tmp_path / "a.json"
+    assert _main(["bench", "warp", "--quiet", "--json", str(file)]) == 130
+    assert measured[0][0].model in capsys.readouterr().out
+    assert [row["model"] for row in json.loads(file.read_text())["measurements"]] == [measured[0][0].model]
 
 
 def test_memory_is_measured_for_each_and_given_back() -> None:

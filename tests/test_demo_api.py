@@ -92,7 +92,7 @@ def test_animate_with_progress(page: Page, anna: Client, folder: Path) -> None:
     assert size(video) == (256, 256)
     assert report["frames"] == 13
     assert report["options"]["head_motion"] == 0.5
-    assert (report["source"], report["driver"]) == ("'face.png'", "'speech.wav'")
+    assert (report["source"], report["driver"]) == ("face.png", "speech.wav")
     assert str(page.folder) not in json.dumps(report)
     assert progress
     assert all(v is None and now["state"] in ("waiting", "running") for v, now in progress)
@@ -109,7 +109,7 @@ def test_a_portrait_is_prepared_once_and_belongs_to_its_client(
     for _ in range(2):
         _, report = anna.predict(**ask)
         assert report["frames"] == 13
-        assert report["source"] == "'face.png'"
+        assert report["source"] == "face.png"
     with pytest.raises(Exception, match="no such prepared portrait"):
         ben.predict(**ask)
 
@@ -257,7 +257,7 @@ def test_eight_visitors_at_once_are_served_in_order_and_apart(page: Page, folder
     assert finished == list(range(8))
     for k, (video, report) in enumerate(results):
         assert size(video) == (sides[k], sides[k])
-        assert report["source"] == f"'face{k}.png'"
+        assert report["source"] == f"face{k}.png"
         assert report["options"]["mouth"] == round(1 + k / 10, 1)
 
 

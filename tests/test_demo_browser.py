@@ -248,9 +248,22 @@ def test_the_page_fits_a_phone(browser: Browser, page: Page, scheme: Any) -> Non
     tab = phone.new_page()
     visit(tab, page)
     assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    expect(tab.locator("footer .divider:visible")).to_have_count(0)
     dark = tab.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).every(c => c < 60)")
     assert dark == (scheme == "dark")
     phone.close()
+
+
+def test_the_keyboard_s_place_is_seen_and_has_a_name(tab: Tab) -> None:
+    expect(tab.locator("#animate-source-kind")).to_contain_text("Kind of face")
+    model = tab.locator("#animate-model input")
+    expect(model).to_have_attribute("aria-label", "Model")
+    kind, slider = tab.locator("#animate-source-kind input").first, tab.get_by_label("range slider for Mouth").first
+    for part, frame in ((kind, "label"), (model, ".wrap-inner"), (slider, "input")):
+        part.focus()
+        tab.keyboard.press("Shift+Tab")
+        tab.keyboard.press("Tab")
+        assert part.evaluate("(e, frame) => getComputedStyle(e.closest(frame)).outlineWidth", frame) == "2px"
 
 
 def test_nothing_is_loaded_from_other_hosts(browser: Browser, page: Page) -> None:

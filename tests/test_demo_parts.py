@@ -369,6 +369,7 @@ def test_what_visitors_wrote_is_text_and_not_html() -> None:
             "50 of 200 frames · 25 fps · 0:06",
         ),
         (Snapshot("running", stage="warp: render", done=5, total=20), "warp: rendering"),
+        (Snapshot("running", stage="grid"), "Setting the videos side by side"),
     ],
 )
 def test_progress_in_words(now: Snapshot, words: str) -> None:

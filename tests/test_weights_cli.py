@@ -117,6 +117,11 @@ def test_pull_path_verify_remove(
     assert "WRONG" in said(capsys)
     assert run("weights", "remove", "toy") == 0
     assert machine.files() == []
+    capsys.readouterr()
+    assert run("weights", "verify") == 0
+    assert "nothing to verify" in said(capsys)
+    assert run("weights", "remove", "toy") == 0
+    assert "Nothing was removed." in said(capsys)
 
 
 def test_pull_asks_for_licences_before_anything_is_fetched(

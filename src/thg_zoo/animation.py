@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import dataclasses
 import itertools
@@ -59,8 +60,13 @@ class Animation:
         source = self._portrait.source
         if source.still:
             return self.motion.n_frames
-        lasts = frames_to_cover(source.n_frames / (source.fps or self.fps), self.fps)
-        return extended_length(self.motion.n_frames, lasts, self.motion.extend)
+        return extended_length(self.motion.n_frames, frames_to_cover(self._lasts, self.fps), self.motion.extend)
+
+    @property
+    def _lasts(self) -> Fraction:
+        """Seconds of a source video."""
+        source = self._portrait.source
+        return source.n_frames / (source.fps or self.fps)
 
     @property
     def audio(self) -> Path | Audio | None:
@@ -121,7 +127,7 @@ class Animation:
 
     def _writer(self, path: str | Path, size: tuple[int, int], overwrite: bool) -> VideoWriter:
         tags = synthetic_tags(self._portrait.adapter.spec, self._portrait.adapter.model.name)
-        duration = Fraction(self.n_frames) / self.fps if self.motion.extend == "cut" else None
+        cut = self.motion.extend == "cut" and not self._portrait.source.still
         return VideoWriter(
             path,
             self.fps,
@@ -129,7 +135,8 @@ class Animation:
             audio=self.audio,
             metadata=tags,
             xmp=xmp_packet(tags),
-            duration=duration,
+            # A source that outlasts the motion cuts nothing: some motions end a little before their sound.
+            duration=self._lasts if cut else None,
             overwrite=overwrite,
         )
 
@@ -138,8 +145,8 @@ class Animation:
         return RunReport(
             model=adapter.spec.name,
             variant=adapter.model.name,
-            source=self._portrait.source.name,
-            driver=self._driver.name,
+            source=_unquoted(self._portrait.source.name),
+            driver=_unquoted(self._driver.name),
             output=str(output),
             device=adapter.runtime.description,
             precision=adapter.runtime.precision,
@@ -155,3 +162,8 @@ class Animation:
             warnings=list(self.run.warnings),
             synthetic_media=synthetic_tags(adapter.spec, adapter.model.name),
         )
+
+
+def _unquoted(name: str) -> str:
+    """A name as messages give it, without the quotes around that of a file."""
+    return str(ast.literal_eval(name)) if name.startswith(("'", '"')) else name

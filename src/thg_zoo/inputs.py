@@ -77,11 +77,7 @@ class Source:
         self.size: tuple[int, int] = (
             content.size if isinstance(content, VideoReader | FrameFolder) else _size(self.first())
         )
-        if min(self.size) < _SMALLEST_SIDE:
-            raise MediaError(
-                f"{name} is {self.size[1]} x {self.size[0]} pixels: too small to show a face.",
-                f"Give a picture of at least {_SMALLEST_SIDE} pixels a side; faces need some 60.",
-            )
+        _check_size(name, self.size)
 
     @property
     def n_frames(self) -> int:
@@ -111,10 +107,14 @@ class Source:
             yield from map(self._change, frames) if self._change else frames
 
     def changed(self, change: FrameChange) -> Source:
-        """This source with every frame replaced by `change(frame)`, which gives frames of one size."""
+        """This source with every frame replaced by `change(frame)`, which gives frames of one size.
+
+        Raises MediaError if they are too small.
+        """
         source = copy.copy(self)
         source._change = change
         source.size = _size(change(np.zeros((*self.size, 3), np.uint8)))
+        _check_size(f"What is left of {self.name}", source.size)
         return source
 
     def frozen(self) -> Source:
@@ -219,9 +219,12 @@ def open_driver(
         raise UsageError(f"This model is not driven by {drive_by!r}.", f"It takes {' or '.join(kinds)}.")
     limits = limits or Limits.from_environment()
     opened = _open_any(driver, kinds if drive_by == "auto" else (drive_by,), limits)
-    if opened.kind not in kinds:
+    if opened.kind not in kinds or {opened.kind, drive_by} == {"audio", "video"}:
+        # A video that has sound would have been taken for its sound.
+        silent = " without sound" if opened.kind == "video" and "audio" in kinds else ""
+        wanted = f"this model is driven by {' or '.join(kinds)}" if drive_by == "auto" else f"{drive_by} is asked for"
         raise MediaError(
-            f"{opened.name} is of kind {opened.kind}; this model is driven by {' or '.join(kinds)}.",
+            f"{opened.name} is of kind {opened.kind}{silent}; {wanted}.",
             f"Give a driver of that kind, or use a model that takes {opened.kind}: {_models_for(opened.kind)}.",
         )
     return opened
@@ -273,8 +276,11 @@ def _open_file(path: Path, kinds: Sequence[str], limits: Limits) -> Driver:
 
 
 def clip(frames: NDArray[np.uint8], fps: float | Fraction) -> Clip:
-    """A video in memory: frames uint8 [T, H, W, 3] in RGB, and their rate (29.97 is taken as 30000/1001)."""
-    return Clip(np.asarray(frames), frame_rate(fps))
+    """A video in memory: frames uint8 [T, H, W, 3] in RGB, and their rate (29.97 is taken as 30000/1001).
+
+    Raises MediaError, UsageError.
+    """
+    return Clip(np.asarray(frames), _checked_rate(fps))
 
 
 def frame_folder(path: str | Path, fps: float | str | Fraction = DEFAULT_FPS) -> FrameFolder:
@@ -282,12 +288,23 @@ def frame_folder(path: str | Path, fps: float | str | Fraction = DEFAULT_FPS) ->
 
     A path alone does for the default rate of 25 per second.
     """
+    return FrameFolder(path, _checked_rate(fps))
+
+
+def _checked_rate(fps: float | str | Fraction) -> Fraction:
     try:
-        rate = frame_rate(fps)
-    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        return frame_rate(fps)
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
         raise UsageError(f"{fps!r} is no frame rate.", "Give frames per second, such as 25 or 29.97.") from error
-    return FrameFolder(path, rate)
 
 
 def _size(frame: Frame) -> tuple[int, int]:
     return frame.shape[0], frame.shape[1]
+
+
+def _check_size(what: str, size: tuple[int, int]) -> None:
+    if min(size) < _SMALLEST_SIDE:
+        raise MediaError(
+            f"{what} is {size[1]} x {size[0]} pixels: too small to show a face.",
+            f"Give a picture of at least {_SMALLEST_SIDE} pixels a side; faces need some 60.",
+        )

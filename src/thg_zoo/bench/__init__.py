@@ -3,7 +3,7 @@
 from thg_zoo.bench import bench
 
 for measurement in bench(["fomm"], "face.png", "speech.wav"):
-    print(measurement.name, measurement.per_frame, measurement.times_plain)
+    print(measurement.name, measurement.times_plain, measurement.error)
 """
 
 from __future__ import annotations

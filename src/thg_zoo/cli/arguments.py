@@ -6,9 +6,10 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+ModelName: TypeAlias = Annotated[str, typer.Argument(help="Name of the model: see `thg-zoo list`.", metavar="MODEL")]
 Pairs: TypeAlias = Annotated[
     list[str] | None,
-    typer.Argument(help="Options as key=value: see `thg-zoo info MODEL`.", metavar="[KEY=VALUE]..."),
+    typer.Argument(help="Options as key=value: see `thg-zoo info MODEL`.", metavar="KEY=VALUE"),
 ]
 Weights: TypeAlias = Annotated[
     str | None, typer.Option(help="Folder or file with the published weights, or `random`. Default: from the hub.")
@@ -24,3 +25,8 @@ AcceptLicense: TypeAlias = Annotated[
     bool, typer.Option("--accept-license", help="Accept the terms of weights that are not free for all uses.")
 ]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: a command per line, which stay apart in it."""
+    return "\n\n".join(("Examples:", *commands))

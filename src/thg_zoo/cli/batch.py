@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Precision, Quiet, Seed, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, Pairs, Precision, Quiet, Seed, Weights, examples
 from thg_zoo.errors import BatchError, Cancelled, ManifestError, UsageError, nearest
 from thg_zoo.options import parse_pairs
 
@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 ENGINES = ("local", "ray")
 _SHOWN_CAUSES = 10
+EXAMPLES = examples(
+    "thg-zoo batch jobs.csv --model warp -o out",
+    "thg-zoo batch --source 'faces/*.png' --driver 'lines/*.wav' --model warp -o out",
+    "thg-zoo batch --status out",
+)
 
 
 def batch(
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="The manifest (csv, jsonl, yaml), then options for all its lines.",
-            metavar="[MANIFEST] [KEY=VALUE]...",
-        ),
+    manifest: Annotated[
+        str | None, typer.Argument(help="The jobs: a csv, jsonl or yaml file, or its URL.", metavar="MANIFEST")
     ] = None,
+    pairs: Pairs = None,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="Folder or URL of the outputs and results.", metavar="OUTDIR"),
@@ -72,16 +74,16 @@ def batch(
     if status is not None:
         _show_status(status, json_events)
         return
+    rows, given = _split([a for a in (manifest, *(pairs or [])) if a is not None], source, driver)
     if output is None:
         raise UsageError("It is not said where to write.", "Add -o OUTDIR.")
-    manifest, pairs = _split(arguments or [], source, driver)
-    options = parse_pairs(pairs)
+    options = parse_pairs(given)
     from thg_zoo.jobs.batch import batch as run
 
     try:
         with _display(json_events, quiet) as notify:
             summary = run(
-                manifest,
+                rows,
                 output,
                 model=model,
                 engine=_engine(engine, workers, device, timeout, address, cpus, gpus),
@@ -145,9 +147,7 @@ def _engine(
 def _display(json_events: bool, quiet: bool) -> Iterator[Callable[[Event], None] | None]:
     """What is told of each event: a line of JSON, a bar, or nothing."""
     if json_events:
-        yield lambda event: console.out().print(
-            json.dumps(event, ensure_ascii=False), soft_wrap=True, markup=False, emoji=False
-        )
+        yield lambda event: console.out().print(json.dumps(event, ensure_ascii=False), soft_wrap=True, markup=False)
         return
     if quiet:
         yield None
@@ -170,7 +170,7 @@ def _show_status(folder: str, as_json: bool) -> None:
 
     summary = read_summary(state_folder(folder))
     if as_json:
-        console.out().print(json.dumps(summary, ensure_ascii=False), soft_wrap=True, markup=False, emoji=False)
+        console.out().print(json.dumps(summary, ensure_ascii=False), soft_wrap=True, markup=False)
         return
     _show(summary)
 
@@ -189,4 +189,4 @@ def _show(summary: dict[str, Any]) -> None:
         lines.append(f"{failure['jobs']} x {failure['cause']}")
         lines.append(f"    for example {failure['example']}")
     for line in lines:
-        console.out().print(line, soft_wrap=True, markup=False, emoji=False)
+        console.out().print(line, soft_wrap=True, markup=False)

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import Device, Quiet
+from thg_zoo.cli.arguments import Device, Quiet, examples
 from thg_zoo.errors import UsageError
 from thg_zoo.zoo import describe, list_models
 
 if TYPE_CHECKING:
     from thg_zoo.bench import Measurement
 
+EXAMPLES = examples("thg-zoo bench warp fomm --batch-sizes 1,8 --json bench.json --chart bench.png")
+
 
 def bench(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help="Names of models; by default one of each card.", metavar="[MODEL]..."),
+        typer.Argument(help="Names of models; by default one of each card.", metavar="MODEL"),
     ] = None,
     batch_sizes: Annotated[
         str | None, typer.Option("--batch-sizes", help="As in 1,8,16. Default: what suits the device.")
@@ -41,8 +43,9 @@ def bench(
 ) -> None:
     """Time MODELS file to file on the bundled example, each in every setting, cold and warm.
 
-    The table shows frames per second when warm; those of a plain loop (one frame after the other, layers as published,
-    nothing overlapped), and how many times as fast it is as that; milliseconds per frame in the networks.
+    fps: frames per second when warm. plain: those of a plain loop, frame after frame, layers as published.
+
+    x: how many times as fast the model is as the plain loop. render ms: milliseconds per frame in the networks.
     """
     if quiet:
         console.be_quiet()
@@ -50,35 +53,49 @@ def bench(
     for name in names:
         describe(name)
     sizes = _numbers(batch_sizes)
+    kinds = [precision.strip() for precision in precisions.split(",")]
     from thg_zoo import bench as benchmark
     from thg_zoo.allocation import keep_freed_memory
     from thg_zoo.cli.progress import progress_display
     from thg_zoo.demo import example_driver, example_source
     from thg_zoo.report import check_report_path
-    from thg_zoo.weights.records import write_atomically
+    from thg_zoo.runtime import resolve_runtime
 
+    for precision in kinds:
+        resolve_runtime(device, precision)
     for path in (json_file, chart):
         if path is not None:
             check_report_path(path)
     if chart is not None:
         benchmark.check_chart_name(chart)
     keep_freed_memory()
-    with progress_display(quiet) as progress:
-        found = list(
-            benchmark.bench(
+    found: list[Measurement] = []
+    try:
+        with progress_display(quiet) as progress:
+            for measurement in benchmark.bench(
                 names,
                 example_source(),
                 example_driver(),
                 size=size,
                 seconds=seconds,
                 batch_sizes=sizes,
-                precisions=precisions.split(","),
+                precisions=kinds,
                 device=device,
                 rounds=rounds,
                 plain=plain,
                 progress=progress,
-            )
-        )
+            ):
+                found.append(measurement)
+    finally:
+        # What was measured before an interruption may have taken hours.
+        if found:
+            _present(found, json_file, chart)
+
+
+def _present(found: list[Measurement], json_file: str | None, chart: str | None) -> None:
+    from thg_zoo import bench as benchmark
+    from thg_zoo.weights.records import write_atomically
+
     if json_file is not None:
         write_atomically(Path(json_file), benchmark.to_json(found).encode())
     if chart is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Pairs, Precision, Quiet, Seed, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Pairs, Precision, Quiet, Seed, Weights, examples
 from thg_zoo.errors import Cancelled, UsageError, nearest
 from thg_zoo.metrics.catalogue import METRICS, check_names
 from thg_zoo.options import parse_pairs
@@ -18,13 +18,20 @@ from thg_zoo.zoo import describe
 if TYPE_CHECKING:
     from thg_zoo.comparison.results import Comparison, Row
 
+EXAMPLES = examples(
+    "thg-zoo compare warp,wav2lip,sadtalker face.png speech.wav -o compare.mp4",
+    "thg-zoo compare warp,wav2lip --manifest pairs.csv -o results",
+)
+
 
 def compare(
     models: Annotated[
         str, typer.Argument(help="Names with commas between: warp,wav2lip.", metavar="MODEL,MODEL[,...]")
     ],
-    source: Annotated[str | None, typer.Argument(help="Picture or video of the person.")] = None,
-    driver: Annotated[str | None, typer.Argument(help="Speech, video, picture or motion file.")] = None,
+    source: Annotated[str | None, typer.Argument(help="Picture or video of the person.", metavar="SOURCE")] = None,
+    driver: Annotated[
+        str | None, typer.Argument(help="Speech, video, picture or motion file.", metavar="DRIVER")
+    ] = None,
     options: Pairs = None,
     output: Annotated[
         str | None,

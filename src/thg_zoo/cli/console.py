@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+# Characters: wider than any table.
+_UNLIMITED = 400
+
 
 @cache
 def out() -> Console:
     """Standard output, for results that may be piped."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
+    # A pipe or a file has no width: nothing is cut off or broken there unless COLUMNS asks for it.
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _UNLIMITED
+    return console
 
 
 @cache
@@ -24,7 +31,7 @@ def err() -> Console:
     """Standard error, for progress, notes and errors."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, emoji=False)
 
 
 def say(label: str, style: str, text: str) -> None:

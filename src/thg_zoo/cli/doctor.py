@@ -61,7 +61,12 @@ def _ffmpeg() -> Finding:
         program = get_ffmpeg_exe()
         done = subprocess.run([program, "-nostdin", "-version"], capture_output=True, text=True, timeout=20, check=True)
     except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-        return Finding("ffmpeg", f"does not run: {error}", False, "Reinstall the package imageio-ffmpeg.")
+        return Finding(
+            "ffmpeg",
+            f"does not run: {error}",
+            False,
+            "Reinstall the package imageio-ffmpeg, or unset IMAGEIO_FFMPEG_EXE.",
+        )
     return Finding("ffmpeg", f"{done.stdout.split()[2]} at {program}")
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from thg_zoo.cli import console
+from thg_zoo.cli.arguments import ModelName
 from thg_zoo.spec import Licence
 from thg_zoo.zoo import ModelDescription, describe
 
 
-def info(model: Annotated[str, typer.Argument(help="Name of the model: see `thg-zoo list`.")]) -> None:
+def info(model: ModelName) -> None:
     """Show everything about a model."""
     described = describe(model)
     _print_card(described)
@@ -48,10 +45,20 @@ def _print_options(model: ModelDescription) -> None:
     for column in ("option", "default", "accepted", "meaning"):
         table.add_column(column)
     for option in model.options:
-        default = str(option.default).lower() if isinstance(option.default, bool) else str(option.default)
-        table.add_row(option.name, default, option.range_text or option.type_name, option.help)
+        table.add_row(option.name, _written(option.default), option.range_text or option.type_name, option.help)
     console.out().print()
     console.out().print(table)
+
+
+def _written(default: object) -> str:
+    """A default as it is written behind `key=`."""
+    if default is None:
+        return "null"
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple):
+        return f"[{','.join(map(_written, default))}]"
+    return str(default)
 
 
 def _print_files(model: ModelDescription) -> None:

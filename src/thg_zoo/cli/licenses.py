@@ -11,7 +11,7 @@ from thg_zoo.errors import UnknownModelError, UsageError, nearest
 from thg_zoo.spec import Licence
 from thg_zoo.zoo import describe, list_models
 
-app = typer.Typer(help="Licences of weights: list all, or accept one.")
+app = typer.Typer(help="Licences of weights: without a command, lists all and which are accepted.")
 
 
 @app.callback(invoke_without_command=True)
@@ -32,7 +32,9 @@ def licenses(context: typer.Context) -> None:
 
 @app.command()
 def accept(
-    names: Annotated[list[str], typer.Argument(help="Licences by name, or models: all licences of their files.")],
+    names: Annotated[
+        list[str], typer.Argument(help="Licences by name, or models: all licences of their files.", metavar="NAME")
+    ],
 ) -> None:
     """Accept the terms of weights whose licence forbids commercial use."""
     from thg_zoo.weights import licences

@@ -38,7 +38,7 @@ def list_(
     shown = len(COLUMNS) if console.out().width >= _WIDE else COLUMNS.index("summary")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in COLUMNS[:shown]:
-        table.add_column(column, no_wrap=column != "summary")
+        table.add_column(column, no_wrap=column in ("model", "download"), overflow="fold")
     for model in models:
         table.add_row(*_cells(model)[:shown])
     console.out().print(table)

@@ -26,11 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("run")(run.run)
-app.command("batch")(batch.batch)
-app.command("compare")(compare.compare)
-app.command("bench")(bench.bench)
-app.command("motion")(motion.motion)
+app.command("run", epilog=run.EXAMPLES)(run.run)
+app.command("batch", epilog=batch.EXAMPLES)(batch.batch)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("bench", epilog=bench.EXAMPLES)(bench.bench)
+app.command("motion", epilog=motion.EXAMPLES)(motion.motion)
 app.command("demo")(demo.demo)
 app.command("list")(listing.list_)
 app.command("info")(info.info)
@@ -84,12 +84,20 @@ def _main(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except _PARSER_ERROR as error:
-        problem = cast("typer.BadParameter", error)
-        problem.show()
-        return problem.exit_code
+        return _refuse(cast("typer.BadParameter", error), debug)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         return _fail(f"{text}. This is a bug: please report it with the output of --debug.", EXIT_BUG, debug)
+
+
+def _refuse(problem: typer.BadParameter, debug: bool) -> int:
+    """One line about a call that the parser refuses, and where help is."""
+    if type(problem).__name__ == "NoArgsIsHelpError":  # no error: the help was shown in its place
+        return problem.exit_code
+    text = problem.format_message().replace("\n", " ")
+    command = problem.ctx.command_path if problem.ctx else "thg-zoo"
+    ended = text if text.endswith((".", "?")) else f"{text}."
+    return _fail(f"{ended} See `{command} --help`.", problem.exit_code, debug)
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:

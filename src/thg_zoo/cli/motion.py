@@ -7,15 +7,24 @@ from typing import Annotated
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, DriverFps, Pairs, Quiet, Weights
+from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, DriverFps, Pairs, Quiet, Weights, examples
 from thg_zoo.errors import UsageError
 from thg_zoo.options import parse_pairs
 from thg_zoo.zoo import describe, list_models, load
 
+EXAMPLES = examples(
+    "thg-zoo motion fomm driving.mp4 -o moves.npz",
+    "thg-zoo run fomm face.png moves.npz -o out.mp4",
+)
+
 
 def motion(
-    model: Annotated[str, typer.Argument(help="Name of a model that takes motion files: see `thg-zoo list`.")],
-    driver: Annotated[str, typer.Argument(help="Video of the person who moves, or a folder of its frames.")],
+    model: Annotated[
+        str, typer.Argument(help="Name of a model that takes motion files: see `thg-zoo list`.", metavar="MODEL")
+    ],
+    driver: Annotated[
+        str, typer.Argument(help="Video of the person who moves, or a folder of its frames.", metavar="DRIVER")
+    ],
     options: Pairs = None,
     output: Annotated[str, typer.Option("--output", "-o", help="Where to write.", metavar="OUT.npz")] = "motion.npz",
     driver_fps: DriverFps = None,

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thg_zoo.cli import console
-from thg_zoo.cli.arguments import AcceptLicense, BatchSize, Device, DriverFps, Pairs, Precision, Quiet, Seed, Weights
+from thg_zoo.cli.arguments import (
+    AcceptLicense,
+    BatchSize,
+    Device,
+    DriverFps,
+    ModelName,
+    Pairs,
+    Precision,
+    Quiet,
+    Seed,
+    Weights,
+    examples,
+)
 from thg_zoo.errors import UsageError
 from thg_zoo.options import parse_pairs, read_options_file
 from thg_zoo.zoo import describe, load
@@ -17,15 +29,23 @@ if TYPE_CHECKING:
     from thg_zoo.adapter import Adapter
     from thg_zoo.animation import Animation
 
+EXAMPLES = examples(
+    "thg-zoo run warp face.png speech.wav -o out.mp4 head_motion=0.5",
+    "thg-zoo run liveportrait face.png yaw=20 smile=0.8 -o turned.png",
+)
+
 
 def run(
-    model: Annotated[str, typer.Argument(help="Name of the model: see `thg-zoo list`.")],
-    source: Annotated[str, typer.Argument(help="Picture (or video, where the model takes one) of the person.")],
+    model: ModelName,
+    source: Annotated[
+        str, typer.Argument(help="Picture (or video, where the model takes one) of the person.", metavar="SOURCE")
+    ],
     driver: Annotated[
         str | None,
         typer.Argument(
             help="Speech, video (or a folder of its frames), picture, motion or keyframes that move the person; none "
-            "where the options edit it."
+            "where the options edit it.",
+            metavar="DRIVER",
         ),
     ] = None,
     options: Pairs = None,
@@ -72,9 +92,12 @@ def run(
     from thg_zoo.cli.progress import progress_display
     from thg_zoo.inputs import frame_folder, open_driver, open_source
     from thg_zoo.media.outputs import check_output
+    from thg_zoo.report import check_report_path
 
     target = output or _default_output(source, driver, model)
     check_output(target, overwrite)
+    if report is not None:
+        check_report_path(report)
     named = driver if driver is None or driver_fps is None else frame_folder(driver, driver_fps)
     # Weights may be large: inputs that the model does not take are refused before anything is fetched.
     shown = open_source(source, described.spec.sources)
@@ -125,7 +148,16 @@ def _say_where(model: Adapter[object, object]) -> None:
 def _say_result(animation: Animation) -> None:
     report = animation.report
     assert report is not None
-    length = report.frames / float(animation.fps)
-    speed = f"{report.frames / report.seconds:.0f} frames/s, {length / report.seconds:.1f} x real time"
-    console.err().print(f"{report.frames} frames, {length:.2f} s, {report.size[1]} x {report.size[0]}; {speed}")
+    size = f"{report.size[1]} x {report.size[0]}"
+    if report.frames == 1:
+        console.err().print(f"1 frame, {size}")
+    else:
+        length = report.frames / float(animation.fps)
+        speed = f"{_speed(report.frames / report.seconds)} frames/s, {_speed(length / report.seconds)} x real time"
+        console.err().print(f"{report.frames} frames, {length:.2f} s, {size}; {speed}")
     console.out().print(report.output, soft_wrap=True, markup=False)
+
+
+def _speed(value: float) -> str:
+    """Two digits of what is slow, where a rounded number would be 0."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Published weights: list, fetch, prove and remove them.", no_args_is_help=True)
 
-Models = Annotated[list[str], typer.Argument(help="Names of models: see `thg-zoo list`.", metavar="MODEL...")]
-AnyModels = Annotated[
-    list[str] | None, typer.Argument(help="Names of models; all if none is given.", metavar="[MODEL]...")
-]
+Models = Annotated[list[str], typer.Argument(help="Names of models: see `thg-zoo list`.", metavar="MODEL")]
+AnyModels = Annotated[list[str] | None, typer.Argument(help="Names of models; all if none is given.", metavar="MODEL")]
 Commercial = Annotated[bool, typer.Option("--commercial", help="Only models that may be used commercially.")]
 
 
@@ -36,7 +34,7 @@ def list_(models: AnyModels = None, commercial: Commercial = False) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("model", "file", "size", "here", "commercial use", "licence"):
-        table.add_column(column, no_wrap=column != "licence", overflow="fold")
+        table.add_column(column, no_wrap=column in ("size", "here"), overflow="fold")
     for model in _chosen(models, commercial):
         for file in model.variant.files:
             here = "yes" if installed(file) else "no"
@@ -79,9 +77,10 @@ def verify(models: AnyModels = None) -> None:
     """Read the files that are on this machine again and compare them with their published hashes."""
     from thg_zoo.weights import installation, verification
 
-    wrong = []
+    wrong, found = [], False
     for file in _files(_chosen(models, commercial=False)):
         for path, source in installation.copies(file):
+            found = True
             sha256 = verification.digest(path)
             try:
                 _, how = verification.verify(path, file, source, sha256)
@@ -91,6 +90,8 @@ def verify(models: AnyModels = None) -> None:
             else:
                 verification.remember_digest(path, sha256)
                 console.out().print(f"{file.name}: {how} {sha256} {path}", markup=False, soft_wrap=True)
+    if not found:
+        console.err().print("There is nothing to verify: no such weights are on this machine.")
     if wrong:
         names = " ".join(dict.fromkeys(f.model for f in wrong))
         raise VerificationError(
@@ -131,6 +132,8 @@ def remove(models: Models) -> None:
     removed = installation.remove(_files(chosen), kept)
     for gone in removed:
         console.out().print(f"removed {gone}", markup=False, soft_wrap=True)
+    if not removed:
+        console.err().print("Nothing was removed.")
     for file in _files(chosen):
         still = installation.installed(file)
         if still is not None:
@@ -139,8 +142,8 @@ def remove(models: Models) -> None:
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="The downloaded file.")],
-    model: Annotated[str, typer.Argument(help="The model that it belongs to.")],
+    file: Annotated[Path, typer.Argument(help="The downloaded file.", metavar="FILE")],
+    model: Annotated[str, typer.Argument(help="The model that it belongs to.", metavar="MODEL")],
     trust: Annotated[
         bool, typer.Option("--trust", help="Take bytes that are not the published ones if the layout is right.")
     ] = False,
