@@ -132,8 +132,10 @@ def test_hold_shows_the_first_face_before_it_comes() -> None:
     late = [frame()] * HOLD_AHEAD + [frame((10, 20, 40))] * 3
     assert track(late, missing="hold") == [10] * (HOLD_AHEAD + 3)
     for frames in ([frame(), *late], [frame()] * 3):
-        with pytest.raises(FaceError, match="frame 0"):
+        with pytest.raises(FaceError, match="frame 0") as caught:
             track(frames, missing="hold")
+        assert "missing_face=pass" in caught.value.remedy
+        assert "missing_face=hold" not in caught.value.remedy
     assert track([frame()] * 3, missing="pass") == [None] * 3
 
 

@@ -16,15 +16,19 @@ import thg_zoo
 from thg_zoo.adapter import Adapter
 from thg_zoo.errors import FaceError, MediaError, OptionError, OutputError
 from thg_zoo.faces.detector import Face
+from thg_zoo.faces.driving_view import find_view
 from thg_zoo.faces.moving_crop import MovingCrop
 from thg_zoo.faces.person_crop import PersonCrop, given_crop
+from thg_zoo.faces.source_crop import crop_source
 from thg_zoo.first_order import FirstOrderAdapter
-from thg_zoo.inputs import Clip
+from thg_zoo.inputs import Clip, Driver, open_driver
+from thg_zoo.keypoints.driving_options import DrivingOptions
 from thg_zoo.keypoints.points import KeyPoints
 from thg_zoo.keypoints.template import MotionTemplate, read_template, write_template
 from thg_zoo.keypoints.transfer import RelativeMotion
 from thg_zoo.media.resize import resize_antialiased
 from thg_zoo.media.writer import VideoWriter
+from thg_zoo.run import Run
 from thg_zoo.weights import empty_networks, fill_networks
 
 Pictures = NDArray[np.uint8]
@@ -133,10 +137,16 @@ def test_how_movement_is_applied(fomm, face, drive):
         points(best_frame="3")
 
 
-def test_one_picture_is_taken_as_it_is_and_says_so(fomm, face, drive):
+def test_one_picture_is_taken_as_it_is_and_says_so(fomm, face, drive, tmp_path):
     animation = fomm.animate(face, drive.frames[1], **small())
     assert animation.n_frames == 1
     assert any("without movement" in warning for warning in animation.run.warnings)
+    # So is what a template says of a picture, and a video of one frame.
+    template = fomm.save_motion(drive.frames[1], tmp_path / "still.npz", **small())
+    for driver in (template, Clip(drive.frames[1:2], Fraction(25))):
+        still = fomm.animate(face, driver, **small())
+        assert np.array_equal(still.to_array(), animation.to_array())
+        assert any("without movement" in warning for warning in still.run.warnings)
 
 
 def test_a_template_gives_the_same_frames(fomm, face, drive, tmp_path):
@@ -211,10 +221,44 @@ def test_a_driver_is_cropped_where_its_face_goes(fomm, face):
     frames = [black, *(np.roll(face, 4 * k, axis=1) for k in range(6))]
     animation = portrait.animate(Clip(np.stack(frames), Fraction(25)))
     assert any("before frame 1" in warning for warning in animation.run.warnings)
-    with pytest.raises(FaceError, match="No face was found in the driving clip"):
-        portrait.animate(Clip(np.stack([black] * 3), Fraction(25)))
     found = portrait.animate(Clip(np.stack([black, face // 2, face]), Fraction(25)), best_frame="find")
     assert found.n_frames == 3
+    assert not found.run.warnings
+
+
+@pytest.mark.parametrize("crop", ["auto", "smooth"])
+def test_a_driver_without_the_face_is_refused(fomm, face, crop):
+    portrait = fomm.prepare(face, size="128")
+    empty = Clip(np.stack([np.zeros_like(face)] * 3), Fraction(25))
+    with pytest.raises(FaceError, match="No face was found in the driving clip") as caught:
+        portrait.animate(empty, driver_crop=crop)
+    assert "driver_crop=none" in caught.value.remedy
+    with pytest.raises(FaceError, match="No face was found in the driving clip") as caught:
+        portrait.animate(empty, driver_crop=crop, best_frame="find")
+    assert "best_frame=first" in caught.value.remedy
+    # One face is there, but not a third one.
+    with pytest.raises(FaceError, match="Face 2, counted from the left") as caught:
+        portrait.animate(Clip(np.stack([face] * 3), Fraction(25)), driver_crop=crop, driver_face="2")
+    assert "driver_face=largest" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("score", "told"), [(0.85, True), (0.95, False)])
+def test_what_is_hardly_a_face_is_told(score, told):
+    class Sees:
+        def detect(self, pictures: Any) -> list[list[Face]]:
+            return [[Face(np.array([30, 40, 70, 80], np.float32), None, score)] for _ in pictures]
+
+    run = Run()
+    crop = crop_source(np.zeros((100, 100, 3), np.uint8), DrivingOptions(), Sees(), "cat.png", run)
+    assert crop.box == (26, 36, 48, 48)
+    assert [("cat.png" in warning, "crop_box" in warning) for warning in run.warnings] == [(True, True)] * told
+
+
+def test_a_picture_without_a_face_can_be_taken_whole(fomm, face):
+    with pytest.raises(FaceError, match="No face was found") as caught:
+        fomm.prepare(np.zeros_like(face), size="128")
+    assert "crop_box" in caught.value.remedy
+    assert "crop=none" in caught.value.remedy
 
 
 def test_one_crop_for_the_whole_clip():
@@ -224,9 +268,16 @@ def test_one_crop_for_the_whole_clip():
     person = PersonCrop()
     for face in (None, seen(30), seen(50), None, seen(300)):
         person.add(face)
-    assert (person.first, person.strayed, person.seen) == (1, 1, 5)
+    assert (person.first, person.seen) == (1, 5)
     # The box 30..90 x 40..80: its longer side and a tenth on either side, square.
-    assert person.crop((200, 400), "it") == (24, 24, 72, 72)
+    crop = person.crop((200, 400))
+    assert crop == (24, 24, 72, 72)
+    assert person.outside(crop) == 1
+    # Overlapping too little with the first box to enlarge the crop, and yet within it; then half out of it.
+    person.add(seen(56))
+    assert (person.crop((200, 400)), person.outside(crop)) == (crop, 1)
+    person.add(seen(76))
+    assert (person.crop((200, 400)), person.outside(crop)) == (crop, 2)
 
 
 def test_a_portrait_on_its_side_is_turned(fomm, face):
@@ -288,11 +339,8 @@ def test_a_square_follows_the_face():
         return Face(np.array([x, 40, x + side, 40 + side], np.float32), None, 1.0)
 
     crop = MovingCrop()
-    with pytest.raises(FaceError, match="No face was found in it"):
-        crop.check("it")
     for face in (None, seen(30), seen(50.5), None, seen(300, 50)):
         crop.add(face)
-    crop.check("it")
     assert (crop.first, crop.seen) == (1, 5)
     ramp = np.broadcast_to(np.arange(400) // 2, (120, 400))[..., None].repeat(3, axis=2).astype(np.uint8)
     squares = [crop.cut(ramp, i) for i in range(6)]
@@ -300,6 +348,46 @@ def test_a_square_follows_the_face():
     assert {square.shape for square in squares} == {(60, 60, 3)}
     middles = [float(square[30, 29:31].mean()) for square in squares]
     assert middles == pytest.approx([25, 25, 35, 35, 162, 162], abs=0.8)
+
+
+class Turning:
+    """A detector that sees a face go to the left and back: where it is says the picture's first pixel.
+
+    seen: how many pictures it has looked at.
+    """
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def detect(self, pictures: Any) -> list[list[Face]]:
+        self.seen += len(pictures)
+        boxes = [np.array([0, 40, 40, 80]) + np.array([3, 0, 3, 0]) * int(picture[0, 0, 0]) for picture in pictures]
+        return [[Face(box.astype(np.float32), None, 1.0)] for box in boxes]
+
+
+def turning(fps: int) -> Driver:
+    """Frames for it: 121, of which the middle one shows the turn."""
+    away = np.abs(np.arange(121) - 60).astype(np.uint8)
+    frames = np.ascontiguousarray(np.broadcast_to(away[:, None, None, None], (121, 90, 250, 3)))
+    return open_driver(Clip(frames, Fraction(fps)), ("video",))
+
+
+@pytest.mark.parametrize(("fps", "looks"), [(6, 121), (10, 61), (25, 25), (60, 25)])
+def test_a_face_is_looked_for_five_times_a_second(fps, looks):
+    detector = Turning()
+    find_view(turning(fps), DrivingOptions(), "first", None, detector, Run())
+    assert detector.seen == looks
+
+
+@pytest.mark.parametrize(("fps", "reach"), [(10, 5), (25, 12), (50, 25), (240, 30)])
+def test_a_moving_square_is_averaged_over_time(fps, reach):
+    options = DrivingOptions(driver_crop="smooth")
+    view = find_view(turning(fps), options, "first", None, Turning(), Run())
+    assert isinstance(view.crop, MovingCrop)
+    across = np.array(view.crop._centres)[:, 0]
+    rounded = np.flatnonzero(np.abs(across - (20 + 3.0 * np.abs(np.arange(121) - 60))) > 1e-3)
+    # A mean over as many frames before as after changes a straight way only where it sees beyond the turn.
+    assert (60 - rounded[0], rounded[-1] - 60) == (reach - 1, reach - 1)
 
 
 def test_sampling_as_in_training_is_another_picture(fomm, face, drive):

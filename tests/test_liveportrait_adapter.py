@@ -100,8 +100,11 @@ def test_frames_without_a_face(face_clip: Clip) -> None:
     with pytest.raises(OptionError, match="without a face"):
         portrait.animate(TALKING, pasteback=False)
     clip = Clip(frames[:9], clip.fps)
-    with pytest.raises(FaceError, match="No face"):
+    with pytest.raises(FaceError, match="No face") as caught:
         prepared(missing_face="pass")
+    assert "crop_box" in caught.value.remedy
+    with pytest.raises(FaceError, match="Face 3, counted from the left"):
+        prepared(missing_face="pass", face="3")
 
 
 def test_a_video_source_lasts_as_long_as_both(face_clip: Clip) -> None:

@@ -31,10 +31,10 @@ from thg_zoo.media.writer import VideoWriter
 
 def test_templates_without_ratios_move_but_do_not_retarget(face: Picture) -> None:
     portrait = fake().prepare(face, **KNOWN)
-    with pytest.raises(OptionError, match="driver's eyes"):
+    with pytest.raises(OptionError, match="the eyes of the driver"):
         keypoints(portrait, TALKING, eye_retargeting=True)
     assert len(keypoints(portrait, TALKING, lip_open_ratio=0.3)) == 100
-    with pytest.raises(OptionError, match=r"source's lip.*landmarks"):
+    with pytest.raises(OptionError, match=r"the lips of the source.*landmarks"):
         keypoints(fake().prepare(face), TALKING, lip_open_ratio=0.3)
 
 

@@ -162,7 +162,7 @@ def test_a_face_that_is_lost_keeps_its_points(model, portrait, face, tmp_path):
     rows = rows_of(model, Clip(np.stack([face, grey, face]), Fraction(25)), tmp_path / "m.npz")
     assert torch.equal(rows[0, 70:], rows[1, 70:])
     animation = portrait.animate(Clip(np.stack([grey, grey]), Fraction(25)))
-    assert any("not found again" in warning for warning in animation.run.warnings)
+    assert any("No face was found in the part" in warning for warning in animation.run.warnings)
 
 
 def test_no_face_is_an_error_where_it_has_to_be_found(model, face, portrait):

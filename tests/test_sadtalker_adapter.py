@@ -265,7 +265,7 @@ def test_a_picture_without_a_face_is_refused_but_can_be_taken_whole(model: SadTa
     portrait = model.prepare(landscape, preprocess="resize", **SMALL)
     animation = portrait.animate(speech(0.1))
     assert animation.to_array().shape == (2, 128 * 200 // 300, 128, 3)
-    assert any("not found again" in warning for warning in animation.run.warnings)
+    assert any("No face was found in the part" in warning for warning in animation.run.warnings)
 
 
 def test_published_landmarks_need_their_weights() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -46,9 +47,33 @@ def test_without_a_face_only_resize_goes_on():
     with pytest.raises(FaceError, match=r"No face was found in me\.png"):
         search.find(noise(64, 64), "best", "me.png")
     assert search.find_again([noise(64, 64)] * 3) == [None] * 3
-    with pytest.raises(FaceError, match=r"No face was found in me\.png"):
-        plan_cut(None, (64, 64), "full", "me.png")
+    reader = FaceReader(CoefficientReader(search, MagicMock(), torch.device("cpu")), "full", 256, "best")
+    with pytest.raises(FaceError, match=r"No face was found in me\.png") as caught:
+        reader.read_picture(noise(64, 64), "me.png", Run())
+    assert "preprocess=resize" in caught.value.remedy
     assert plan_cut(None, (64, 48), "resize").box == (0, 0, 64, 48)
+
+
+def reading(mode: str, face: str, *faces: Face) -> FaceReader:
+    """A reader that finds these faces everywhere, and no coefficients but their places."""
+    search = LandmarkSearch(Finds(*faces), Finds(*faces), None)
+    network = MagicMock(side_effect=lambda aligned: torch.zeros(len(aligned), 257))
+    return FaceReader(CoefficientReader(search, network, torch.device("cpu")), mode, 256, face)
+
+
+def test_the_face_is_chosen_in_a_whole_picture_too():
+    faces = face_at(60, 60, 20, 0.99), face_at(180, 180, 60, 0.9)
+    for face, across in {"best": 60, "largest": 180, "0": 60, "1": 180}.items():
+        coefficients = reading("resize", face, *faces).read_picture(noise(256, 256), "me.png", Run())[2]
+        assert float(coefficients[0, 71]) == pytest.approx(across, abs=10)
+
+
+def test_the_number_of_a_face_is_not_sought_in_reference_videos():
+    clip = open_source(Clip(np.stack([noise(256, 256)] * 2), Fraction(25)), ("video",))
+    reader = reading("crop", "1", face_at(128, 128, 50))
+    with pytest.raises(FaceError, match="no face 1"):
+        reader.read_picture(clip.first(), "me.png", Run())
+    assert reader.read_video(clip, Fraction(25), 2, Run()).shape == (2, 73)
 
 
 def test_of_two_faces_the_rule_decides():
@@ -121,7 +146,7 @@ class Loses:
         self._lost = lost
         self._seen = 0
 
-    def find(self, photo: np.ndarray, rule: str, what: str) -> np.ndarray:
+    def find(self, photo: np.ndarray, rule: str, what: str, otherwise: str) -> np.ndarray:
         return face_points(60, 50, 20)
 
     def find_again(self, pictures, near=None):

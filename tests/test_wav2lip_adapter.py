@@ -246,11 +246,26 @@ def test_frames_without_a_face() -> None:
             placed([0, 0, 0], missing_face=rule)
 
 
+def test_pads_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(FaceError, match=r"pads=\(0, -60, 0, 0\) nothing is left of the face in frame 1 of 'a.mp4'"):
+        placed([0, 10], missing_face="pass", pads=(0, -60, 0, 0))
+
+
 def test_smoothing_begins_anew_after_frames_without_a_face() -> None:
     x = [10, 20, 30, 40, 50, 60, 0, 70, 80]
     found = placed(x, missing_face="pass", nosmooth=False)
     smooth = [list(published_smoothing(np.array(part)[:, None])[:, 0]) for part in (x[:6], x[7:])]
     assert found == [*smooth[0], None, *smooth[1]]
+
+
+def test_smoothing_of_a_person_who_is_followed_begins_anew_after_a_jump() -> None:
+    x = [10, 12, 14, 16, 18, 20, 90, 92, 94, 96, 98, 100]
+    published = list(published_smoothing(np.array(x)[:, None])[:, 0])
+    assert placed(x, nosmooth=False) == published
+    assert published[2] > 20
+    parts = [list(published_smoothing(np.array(part)[:, None])[:, 0]) for part in (x[:6], x[6:])]
+    for options in ({"face": "largest"}, {"detect_every": 2}):
+        assert placed(x, nosmooth=False, **options) == [*parts[0], *parts[1]]
 
 
 def test_every_nth_frame_is_looked_at_and_others_interpolated() -> None:
@@ -308,18 +323,24 @@ def test_which_face(model: Wav2LipAdapter, face: np.ndarray) -> None:
     for wrong in ("smallest", "-1", "1.5"):
         with pytest.raises(OptionError, match="face"):
             model.prepare(face, face=wrong)
-    with pytest.raises(FaceError, match="the source picture"):
-        model.prepare(np.zeros((64, 64, 3), np.uint8), detector="mtcnn")
+    with pytest.raises(FaceError, match=r"Face 2.*the source picture"):
+        model.prepare(two, detector="mtcnn", face="2")
+    for missing in ("error", "hold", "pass"):
+        with pytest.raises(FaceError, match=r"No face.*the source picture"):
+            model.prepare(np.zeros((64, 64, 3), np.uint8), detector="mtcnn", missing_face=missing)
 
 
 def test_sources_are_cut_and_frozen_as_options_say(model: Wav2LipAdapter, face: np.ndarray) -> None:
-    with pytest.raises(OptionError, match="box"):
-        model.prepare(face, box=(0, 900, 0, 10))
+    for box in ((0, 900, 0, 10), (-1, 100, 0, 50)):
+        with pytest.raises(OptionError, match="box"):
+            model.prepare(face, box=box)
     still = model.prepare(Clip(face[None], NTSC), static=True, box=BOX)
     assert still.source.still
     assert still.animate(SILENCE).fps == NTSC
     with pytest.raises(OptionError, match="crop"):
         model.prepare(Clip(face[None], Fraction(25)), crop=(500, -1, 0, -1))
+    with pytest.raises(MediaError, match="What is left of the source clip is 16 x 8 pixels: too small"):
+        model.prepare(Clip(face[None], Fraction(25)), crop=(0, 8, 0, 16))
 
 
 # Boxes that are remembered.
@@ -489,6 +510,22 @@ def test_a_video_goes_on_after_the_sound(model: Wav2LipAdapter, face_clip: Clip)
     np.testing.assert_array_equal(frames["keep"][:2], frames["cut"])
     np.testing.assert_array_equal(frames["keep"][-1], face_clip.frames[-1])
     assert (frames["close"][-1] != face_clip.frames[-1]).any()
+
+
+def test_a_video_without_a_face_is_an_error_however_short_the_sound(model: Wav2LipAdapter) -> None:
+    empty = Clip(np.zeros((7, 64, 64, 3), np.uint8), Fraction(25))
+    animation = model.animate(empty, SILENCE, detector="mtcnn", missing_face="pass")
+    with pytest.raises(FaceError, match="any of 2 frames of the source clip"):
+        animation.to_array()
+
+
+@pytest.mark.parametrize("rest", ["close", "keep"])
+def test_a_rest_cuts_no_sound(model: Wav2LipAdapter, face_clip: Clip, rest: str) -> None:
+    """The frames of a sound of 0.36 s end after 0.24 s, before the video of 0.28 s does; 0.36 s are heard."""
+    portrait = model.prepare(face_clip, box=BOX, rest=rest)
+    long, short = (portrait.animate((np.zeros(n, np.float32), 16000)).motion for n in (5760, 3200))
+    assert (long.n_frames, long.extend) == (7, "loop")
+    assert (short.n_frames, short.extend) == (7, "cut")
 
 
 def test_frames_pass_where_no_face_is(model: Wav2LipAdapter, face: np.ndarray, short_speech: Audio) -> None:

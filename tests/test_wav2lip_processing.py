@@ -24,7 +24,7 @@ from thg_zoo.adapters.wav2lip.processing import (
     transform_frame,
 )
 from thg_zoo.audio.windows import mel_windows, window_starts
-from thg_zoo.errors import FaceError, OptionError
+from thg_zoo.errors import OptionError
 
 NTSC, FILM = Fraction(30_000, 1001), Fraction(24_000, 1001)
 COMBINATIONS = [(25, 101), (25, 16), (25, 17), (24, 333), (NTSC, 500), (FILM, 500), (30, 257), (50, 120), (60, 120)]
@@ -164,5 +164,3 @@ def test_options_that_leave_nothing_are_refused():
         with pytest.raises(OptionError, match="box"):
             fixed_box(box, (20, 30))
     assert fixed_box((0, 20, 5, 30), (20, 30)).tolist() == [0, 20, 5, 30]
-    with pytest.raises(FaceError, match="empty"):
-        cut_face(frame, np.array([12, 12, 3, 9]))

@@ -145,6 +145,16 @@ def test_pictures_of_other_sizes_do_not_change_the_result(pictures):
     assert detector.detect([]) == detector.best([]) == []
 
 
+def test_small_pictures_are_seen_as_if_they_went_on(pictures):
+    network = seeded_network()
+    for height, width in ((16, 40), (33, 20), (20, 16)):
+        small = pictures[0][:height, :width]
+        means = np.full((max(32, height), max(32, width), 3), (104, 117, 123), np.uint8)
+        means[:height, :width] = small
+        for found, expected in zip(S3fd(network).best([small]), S3fd(network).best([means]), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 def test_of_saturated_scores_the_widest_margin_wins():
     boxes = torch.arange(12.0).view(1, 3, 4)
     positions = Positions(boxes, torch.tensor([[0.2, 1.0, 1.0]]), torch.tensor([[90.0, 20.0, 30.0]]))

@@ -73,7 +73,7 @@ class Audio2HeadAdapter(Adapter[Audio2HeadOptions, Identity]):
 
     def read_source(self, source: Source, options: Audio2HeadOptions, run: Run) -> Identity:
         """The crop and its key points. Raises FaceError where no face is found, OptionError for a box outside."""
-        crop = crop_source(source.first(), options, self._detector, source.name, _FRAMING)
+        crop = crop_source(source.first(), options, self._detector, source.name, run, _FRAMING)
         picture = self._picture(crop, squeezed=options.crop == "none" and options.crop_box is None)
         return Identity(crop, picture, self._network("kp_detector", KeyPointDetector)(picture))
 

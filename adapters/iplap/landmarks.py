@@ -14,7 +14,7 @@ from thg_zoo.adapters.iplap.processing import Points
 from thg_zoo.errors import DownloadError
 from thg_zoo.faces.choose import rule_of
 from thg_zoo.faces.detector import Face
-from thg_zoo.faces.mesh import FaceMesh, mediapipe_installed, require_mediapipe
+from thg_zoo.faces.mesh import INSTALL, FaceMesh, mediapipe_installed, require_mediapipe
 from thg_zoo.faces.mtcnn import Mtcnn
 from thg_zoo.faces.track import track_faces
 from thg_zoo.faces.transforms import crop_box
@@ -40,7 +40,10 @@ def mesh_path(options: IpLapOptions, file: WeightFile, weights: Sequence[WeightR
         return None
     automatic = options.landmarks == "auto"
     if automatic and not mediapipe_installed():
-        run.warn("MediaPipe is not installed: a mean face stands in for the landmarks, so that mouths are less exact.")
+        run.warn(
+            f"MediaPipe is not installed ({INSTALL}): a mean face stands in for the landmarks, so that mouths are less "
+            "exact."
+        )
         return None
     require_mediapipe()
     if options.landmark_model is not None:

@@ -90,7 +90,7 @@ def follow(
     usable = ((f, p if p is None or _has_area(face_box(p, source.size)) else None) for f, p in found)
     rows, shown = Gathered(), []
     last: Points | None = None
-    for _, points in present(usable, options.missing_face, source.name, fps):
+    for _, points in present(usable, options.missing_face, source.name, fps, face=options.face):
         shown.append(points is not None)
         last = last if points is None else points
         if last is not None:

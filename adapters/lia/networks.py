@@ -105,9 +105,9 @@ class Direction(nn.Module):
         self.weight = nn.Parameter(torch.empty(LATENT, DIRECTIONS))
 
     def basis(self) -> Tensor:
-        """Q, `[512, 20]`."""
-        basis: Tensor = torch.linalg.qr(self.weight + 1e-8).Q
-        return basis
+        """Q, `[512, 20]`; by the host's LAPACK wherever the weight is."""
+        basis: Tensor = torch.linalg.qr(self.weight.cpu() + 1e-8).Q
+        return basis.to(self.weight)
 
     def forward(self, alpha: Tensor) -> Tensor:
         return alpha @ self.basis().t()

@@ -20,8 +20,9 @@ from thg_zoo.adapters.liveportrait.pose import FaceMotion
 from thg_zoo.adapters.liveportrait.retargeting import openings
 from thg_zoo.adapters.liveportrait.source import as_input
 from thg_zoo.adapters.liveportrait.templates import read_motion
-from thg_zoo.errors import FaceError, MediaError
+from thg_zoo.errors import MediaError
 from thg_zoo.faces.choose import rule_of
+from thg_zoo.faces.missing import no_face
 from thg_zoo.inputs import Source
 from thg_zoo.motion import Gathered, Parameters
 from thg_zoo.recording import Tape
@@ -30,6 +31,8 @@ from thg_zoo.timing import frames_to_cover, resample_index
 
 # Rate of what a single driving picture makes, as published.
 STILL_FPS = Fraction(25)
+# What helps where no face is found.
+_OTHERWISE = "give another driver or crop_driving=never"
 # The five points are looked for in every so many frames: the crop is the same for all.
 _LOOK_EVERY = 5
 
@@ -57,7 +60,7 @@ class PictureReader:
         if self._cropped(frames) or self._ratios:
             shown, points = self._find(frames, run)
             if not any(shown):
-                raise FaceError(f"No face was found in {frames.name}.", "Give another driver, or crop_driving=never.")
+                raise no_face(frames.name, self._options.driving_face, _OTHERWISE, option="driving_face")
             matrix = self._crop(points) if self._cropped(frames) else None
             ratios = _ratios_over_time(shown, points) if self._ratios else ratios
         with contextlib.closing(self._pieces(frames, matrix, ratios, 1)) as pieces:
@@ -76,7 +79,7 @@ class PictureReader:
         shown: list[bool] = []
         found = Gathered()
         every = 1 if self._ratios else _LOOK_EVERY
-        for _, points in self._finder.follow(frames, rule_of(self._options.driving_face), "pass", every):
+        for _, points in self._finder.follow(frames, rule_of(self._options.driving_face), "pass", every, _OTHERWISE):
             run.advance("find face", len(shown), frames.n_frames)
             shown.append(points is not None)
             if points is not None:

@@ -28,23 +28,22 @@ class FaceFinder:
         """Whether the points show how far eyes and lips are open."""
         return self._network is not None
 
-    def first(self, frame: Frame, rule: FaceRule, what: str) -> Points:
-        """Of one picture. Raises FaceError."""
-        return self._points(frame, choose_face(self._detector.detect([frame])[0], rule, what))
-
     def follow(
-        self, source: Source, rule: FaceRule, missing: MissingFace, every: int = 1
+        self, source: Source, rule: FaceRule, missing: MissingFace, every: int = 1, otherwise: str = ""
     ) -> Iterator[tuple[Frame, Points | None]]:
-        """Of every frame of a video; None where the face is missing and may be. Raises FaceError where it may not."""
+        """Of every frame of a video; None where the face is missing and may be. Raises FaceError where it may not, and
+        for a picture without one; otherwise: what then helps.
+        """
         if source.still:
             frame = source.first()
-            yield frame, self.first(frame, rule, source.name)
+            face = choose_face(self._detector.detect([frame])[0], rule, source.name, otherwise)
+            yield frame, self._points(frame, face)
             return
         tracked = track_faces(
             source.frames(), self._detector, rule, missing, what=source.name, fps=source.fps, every=every
         )
-        for frame, face in tracked:
-            yield frame, None if face is None else self._points(frame, face)
+        for frame, tracked_face in tracked:
+            yield frame, None if tracked_face is None else self._points(frame, tracked_face)
 
     def uncropped(self, frame: Frame) -> Points | None:
         """Of a frame that the face fills, without looking for it; None where only a detector is there."""

@@ -19,6 +19,9 @@ _NO_DIVISION_BY_ZERO = 1e-6
 _LIPS_CLOSED = 0.03
 # Eyes that are taken for open, and what others are opened to.
 _EYES_OPEN, _EYES_WANTED = 0.18, 0.39
+# For messages: what ratios are called, and where the points that show them come from.
+_PLURAL = {"eyes": "the eyes", "lip": "the lips"}
+_POINTS = "pip install 'thg-zoo[landmarks]'"
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ def ratios_of(driving: Parameters, options: RetargetingOptions) -> tuple[Tensor 
 def _of_driver(driving: Parameters, key: str, name: str) -> Tensor:
     if key not in driving:
         raise OptionError(
-            f"How far the driver's {name} are open is not known.",
-            f"Give {name}_open_ratio, a template that holds it, or landmark_model for a video.",
+            f"How far {_PLURAL[name]} of the driver are open is not known.",
+            f"Give {name}_open_ratio, a template that holds it, or a video with 203 points ({_POINTS}).",
         )
     return driving[key]
 
@@ -104,7 +107,7 @@ def known(ratio: Tensor | None, name: str) -> Tensor:
     """The source's ratio of eyes or lip. Raises OptionError where there is none."""
     if ratio is None:
         raise OptionError(
-            f"How far the source's {name} are open is not known.",
-            f"Give source_{name}_ratio, or landmark_model (203 points; install thg-zoo[landmarks]).",
+            f"How far {_PLURAL[name]} of the source are open is not known.",
+            f"Give source_{name}_ratio, or have 203 points found ({_POINTS}).",
         )
     return ratio

@@ -19,8 +19,8 @@ from thg_zoo.adapters.liveportrait.mover import Person
 from thg_zoo.adapters.liveportrait.networks import LivePortraitNetworks
 from thg_zoo.adapters.liveportrait.options import LivePortraitOptions
 from thg_zoo.adapters.liveportrait.retargeting import openings
-from thg_zoo.errors import FaceError
 from thg_zoo.faces.choose import rule_of
+from thg_zoo.faces.missing import no_face
 from thg_zoo.faces.person_crop import given_crop
 from thg_zoo.faces.track import MissingFace
 from thg_zoo.inputs import Frame, Source
@@ -30,6 +30,8 @@ from thg_zoo.run import Run
 
 # Frames of which the motion is found at once.
 _BATCH = 8
+# What helps where no face is found.
+_OTHERWISE = "give crop_box or do_crop=false"
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def read_likeness(
         seen.motion.add(networks.motion(pictures))
         run.advance("read source", len(seen.shown), source.n_frames)
     if not any(seen.shown):
-        raise FaceError(f"No face was found in {source.name}.", "Give a source that shows one, or do_crop=false.")
+        raise no_face(source.name, options.face, _OTHERWISE)
     rows, places = seen.rows, seen.places.whole()
     motion = {name: value[rows] for name, value in seen.motion.whole(networks.runtime.device).items()}
     eyes, lip = _ratios(places.get("points"), rows, options, motion["t"])
@@ -122,7 +124,7 @@ def _sighted(
             yield frame, Sight(matrix)
         return
     missing = cast("MissingFace", options.missing_face)
-    for frame, points in finder.follow(source, rule_of(options.face), missing):
+    for frame, points in finder.follow(source, rule_of(options.face), missing, otherwise=_OTHERWISE):
         seen.shown.append(points is not None)
         if points is not None:
             matrix = _matrix(points, options)

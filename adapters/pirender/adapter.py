@@ -78,7 +78,7 @@ class PIRenderAdapter(RecordingAdapter[PIRenderOptions, Likeness]):
 
     def read_source(self, source: Source, options: PIRenderOptions, run: Run) -> Likeness:
         """The crop and its coefficients. Raises FaceError where no face is found, OptionError for a box outside."""
-        crop = crop_source(source.first(), options, self._detector, source.name)
+        crop = crop_source(source.first(), options, self._detector, source.name, run)
         picture = squeezed(crop.pixels)
         coefficients = self._reader(options, run).read_one(picture, source.name)
         return Likeness(crop, to_planes([picture], self.runtime.device) * 2 - 1, coefficients)
@@ -122,7 +122,7 @@ class PIRenderAdapter(RecordingAdapter[PIRenderOptions, Likeness]):
 
     def record(self, driver: Driver, options: PIRenderOptions, run: Run) -> Tape:
         """Coefficients in the driver's own crop."""
-        view = find_view(driver, options, "first", None, self._detector, run)
+        view = find_view(driver, options, "0", None, self._detector, run)
         return self._reader(options, run).read(driver.frames, view)
 
     def _template(self, driver: Driver) -> Tape:

@@ -40,7 +40,7 @@ class FaceReader:
 
         Raises FaceError where no face is found, OptionError for a wrong choice of the face.
         """
-        cut, near = self._plan(photo, what)
+        cut, near = self._plan(photo, what, self.face)
         picture = cut_picture(photo, cut, self.size)
         found = self.coefficients.find([picture], near, None, what, run)
         return cut, to_planes([picture], self.coefficients.device), self.coefficients.measure([picture], found)
@@ -48,14 +48,15 @@ class FaceReader:
     def read_video(self, video: Source, fps: Fraction, n_frames: int, run: Run) -> Tensor:
         """Coefficients `[k, 73]` of the first `n_frames` frames of a reference video at `fps`, or of all it has.
 
-        As published, all frames are cut where the first one is, and one without a face keeps the points before it.
+        As published, all frames are cut where the first one is, and one without a face keeps the points before it. A
+        number of a face counts in the photo alone: here it is the likeliest.
         """
         read: list[Tensor] = []
         held: Points | None = None
         with contextlib.closing(video.frames()) as frames:
             shown = itertools.islice(at_rate(frames, video.fps or fps, fps), n_frames)
             first = next(shown)
-            cut, near = self._plan(first, video.name)
+            cut, near = self._plan(first, video.name, "best" if self.face.isdecimal() else self.face)
             pictures = (cut_picture(frame, cut, self.size) for frame in itertools.chain([first], shown))
             while batch := list(itertools.islice(pictures, _BATCH)):
                 found = self.coefficients.find(batch, near, held, video.name, run)
@@ -64,11 +65,14 @@ class FaceReader:
                 run.advance("read reference", sum(map(len, read)), n_frames)
         return torch.cat(read)
 
-    def _plan(self, photo: Picture, what: str) -> tuple[Cut, Points | None]:
-        """The cut, and where the points of the face should be in it; None where the whole photo is taken."""
+    def _plan(self, photo: Picture, what: str, face: str) -> tuple[Cut, Points | None]:
+        """The cut, and where the points of the face should be in it; None where the likeliest of the whole photo is
+        meant, as published.
+        """
         size = photo.shape[1], photo.shape[0]
-        if self.preprocess == "resize":
+        if self.preprocess == "resize" and face == "best":
             return plan_cut(None, size, "resize", what), None
-        points = self.coefficients.search.find(photo, self.face, what)
+        otherwise = "" if self.preprocess == "resize" else "take preprocess=resize"
+        points = self.coefficients.search.find(photo, face, what, otherwise)
         cut = plan_cut(points, size, self.preprocess, what)
         return cut, moved_points(points, cut, self.size)

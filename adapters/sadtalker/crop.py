@@ -90,15 +90,11 @@ def plan_cut(points: Points | None, photo: tuple[int, int], mode: Preprocess, wh
     """Where a photo of (width, height) is cut so that the face with `points` is placed as in training.
 
     points: float [68, 2] or the five points [5, 2], x and y in pixels of the photo; needed by all modes but resize.
-    Raises FaceError if there are none, or if the face lies outside the photo. what: the photo's name, for messages.
+    Raises FaceError if the face lies outside the photo. what: the photo's name, for messages.
     """
     if mode == "resize":
         return Cut(photo, photo)
-    if points is None:
-        raise FaceError(
-            f"No face was found in {what}.",
-            "Give a picture that shows the face larger, upright and from the front, or take preprocess=resize.",
-        )
+    assert points is not None
     corners, side = _corners(points)
     shrink = math.floor(side / _LARGEST * 0.5)
     shrunk = photo

@@ -85,7 +85,7 @@ class Wav2LipAdapter(Adapter[Wav2LipOptions, Identity]):
     def read_source(self, source: Source, options: Wav2LipOptions, run: Run) -> Identity:
         """Nothing is looked at yet; faces of a video file that are remembered from an earlier run are read."""
         identity = Identity(source.name, source.still, source.fps, source.n_frames, None)
-        if options.box[0] != NO_BOX[0]:
+        if options.box != NO_BOX:
             return identity
         if options.detector == "s3fd":
             # Not before it is needed: it takes three times the memory of the weights.
@@ -130,12 +130,12 @@ class Wav2LipAdapter(Adapter[Wav2LipOptions, Identity]):
     def read_driver(self, driver: Driver, identity: Identity, options: Wav2LipOptions, run: Run) -> Motion:
         """The sound is decoded once to know its length and level, then again as it is rendered, in bounded memory."""
         fps = identity.fps or frame_rate(options.fps)
-        cues = plan(
-            *listen(driver.audio_blocks(WAV2LIP_RATE)), fps, 0 if identity.still else identity.n_frames, options
-        )
+        samples, levels = listen(driver.audio_blocks(WAV2LIP_RATE))
+        cues = plan(samples, levels, fps, 0 if identity.still else identity.n_frames, options)
         n = len(cues.kept)
-        # A video that is shown to its end ends there, whatever its container says of its length.
-        extend = "cut" if options.rest != "cut" and n == identity.n_frames else options.extend
+        # A video that is shown to its end ends there, whatever its container says of its length; but no sound is cut.
+        whole = options.rest != "cut" and n == identity.n_frames and Fraction(samples, WAV2LIP_RATE) <= n / fps
+        extend = "cut" if whole else options.extend
         return MotionStream(lambda: pieces(lambda: driver.audio_blocks(WAV2LIP_RATE), cues, fps), fps, n, extend)
 
     def render(

@@ -102,7 +102,7 @@ def find_faces(
     Where the likeliest face of every frame is wanted, frames are independent, as published. Otherwise one person is
     followed (see `track_faces`), and gaps of a few frames are interpolated.
     """
-    if options.face != "best" or options.detect_every > 1:
+    if options.follows:
         yield from track_faces(
             *(frames, detector, _rule(options), "pass"), window=1, every=options.detect_every, batch=_CHUNK[device]
         )

@@ -77,3 +77,8 @@ class Wav2LipOptions:
         "What becomes of a video's frames after the audio: left out, their mouth closed, or kept as they are.",
         choices=("cut", "close", "keep"),
     )
+
+    @property
+    def follows(self) -> bool:
+        """Whether one person is followed through the video; as published, every frame stands for itself."""
+        return self.face != "best" or self.detect_every > 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thg_zoo.adapters.wav2lip.networks import FACE_SIZE
-from thg_zoo.errors import FaceError, OptionError
+from thg_zoo.errors import OptionError
 from thg_zoo.faces.smoothing import forward_means
 
 Frame: TypeAlias = NDArray[np.uint8]
@@ -55,7 +55,7 @@ def padded_box(corners: NDArray[np.float32], pads: Sides, size: tuple[int, int])
     """The box of a detected face, grown by `pads` (top, bottom, left, right; they may be negative).
 
     corners: x1, y1, x2, y2 as the detector gives them; size: height and width of the frame, to which the box is
-    clamped. May be empty: see `cut_face`.
+    clamped. May be empty.
     """
     x1, y1, x2, y2 = (int(c) for c in np.maximum(corners, 0))
     top, bottom, left, right = pads
@@ -89,13 +89,8 @@ def _mean_box(rows: list[Box]) -> Box:
 
 
 def cut_face(frame: Frame, box: Box) -> Frame:
-    """The box as 96 x 96 pixels, its proportions ignored. Raises FaceError if it is empty."""
+    """The box as 96 x 96 pixels, its proportions ignored."""
     top, bottom, left, right = box
-    if top >= bottom or left >= right:
-        raise FaceError(
-            f"The face box (top {top}, bottom {bottom}, left {left}, right {right}) is empty.",
-            "The face lies outside the frame, or negative pads are larger than the face: change `pads`.",
-        )
     return _resize(frame[top:bottom, left:right], (FACE_SIZE, FACE_SIZE))
 
 

@@ -82,16 +82,16 @@ class VideoDrivenAdapter(RecordingAdapter[TransferT, Likeness]):
         self._detector = Mtcnn(self.runtime.device)
         finish_networks(self.networks.values(), self.runtime)
 
-    def read_source(self, source: Source, options: TransferT, run: Run) -> Likeness:  # noqa: ARG002 (the contract's)
+    def read_source(self, source: Source, options: TransferT, run: Run) -> Likeness:
         """The crop and what is read from it. Raises FaceError where no face is found, OptionError for a box outside."""
-        crop = crop_source(source.first(), options, self._detector, source.name)
+        crop = crop_source(source.first(), options, self._detector, source.name, run)
         picture = self.squeeze(crop.pixels, options)
         return Likeness(source.name, crop, picture, self.recognise(picture))
 
     def read_driver(self, driver: Driver, identity: Likeness, options: TransferT, run: Run) -> Motion:
         """Motion while it is read; only the crop and the reference frame are found in advance."""
         tape = self._template(driver, options) if driver.motion else self._tape(driver, identity, options, run)
-        moves = driver.kind != "image"
+        moves = tape.n_frames > 1
         if options.relative and not moves:
             run.warn(f"{driver.name} is one picture, without movement: its positions are taken (relative=false).")
         transfer = self.transfer(identity, tape.reference if options.relative and moves else None, options)

@@ -37,14 +37,14 @@ class LandmarkSearch:
         self._in_cut = in_cut
         self._fan = fan
 
-    def find(self, photo: Picture, rule: str, what: str) -> Points:
+    def find(self, photo: Picture, rule: str, what: str, otherwise: str = "") -> Points:
         """The first search: points [68, 2] or [5, 2] of the face that `rule` means, in a photo RGB uint8 [H, W, 3].
 
-        rule: `best`, the likeliest, as published; or as in `choose_face`. what: the photo's name, for messages.
-        Raises FaceError if there is no such face, OptionError for another rule.
+        rule: `best`, the likeliest, as published; or as in `choose_face`. what, otherwise: the photo's name and what
+        else a user can do, for messages. Raises FaceError if there is no such face, OptionError for another rule.
         """
         faces = self._in_photo.detect([photo])[0]
-        face = faces[0] if rule == "best" and faces else choose_face(faces, _rule(rule), what)
+        face = faces[0] if rule == "best" and faces else choose_face(faces, _rule(rule), what, otherwise)
         return self._points([photo], [face])[0]
 
     def find_again(self, pictures: Sequence[Picture], near: Points | None = None) -> list[Points | None]:

@@ -39,7 +39,7 @@ class CoefficientReader:
             found.append(held)
         if any(points is None for points in found):
             run.warn(
-                f"The face in {what} is not found again within the crop: as published, one that fills it is assumed."
+                f"No face was found in the part of {what} that is seen: as published, one that fills it is assumed."
             )
         return found
 

@@ -11,18 +11,19 @@ from thg_zoo.faces.detector import Face
 FaceRule: TypeAlias = Literal["largest"] | int
 
 
-def choose_face(faces: Sequence[Face], rule: FaceRule, what: str) -> Face:
+def choose_face(faces: Sequence[Face], rule: FaceRule, what: str, otherwise: str = "") -> Face:
     """One of `faces`, found in `what` (a name for messages).
 
     rule: `largest` by area of the box, or a number: faces are counted from left to right by the centre of their
-    boxes, the leftmost is 0. Raises FaceError if there is no face, or none of that number; OptionError for any
-    other rule.
+    boxes, the leftmost is 0. otherwise: what else a user can do where there is no face. Raises FaceError if there is
+    none, or none of that number; OptionError for any other rule.
     """
     check_rule(rule)
     if not faces:
         raise FaceError(
             f"No face was found in {what}.",
-            "Give a picture that shows the face larger, upright, from the front and well lit.",
+            "Give a picture that shows the face larger, upright, from the front and well lit"
+            + (f", or {otherwise}." if otherwise else "."),
         )
     if rule == "largest":
         return max(faces, key=lambda face: (face.area, face.score, -float(face.box[0])))

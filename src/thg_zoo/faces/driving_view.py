@@ -6,6 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from thg_zoo.errors import OptionError
 from thg_zoo.faces.choose import choose_face, rule_of
 from thg_zoo.faces.detector import FaceDetector
+from thg_zoo.faces.missing import no_face
 from thg_zoo.faces.moving_crop import MovingCrop
 from thg_zoo.faces.person_crop import PersonCrop, given_crop
 from thg_zoo.faces.source_crop import Crop, cut
@@ -23,10 +25,11 @@ from thg_zoo.keypoints.best_frame import best_frame
 from thg_zoo.keypoints.driving_options import DriverCropOptions
 from thg_zoo.run import Run
 
-# Every so many frames the face of a driver is looked for: the crop is the same for all.
-_LOOK_EVERY = 5
-# Frames over which a moving crop's positions are averaged: half a second before, and as much of look-ahead.
-_SMOOTHED = 25
+# Every so many seconds, and frames at most, the face of a driver is looked for: the crop is the same for all.
+_LOOK_EVERY, _MOST_PASSED = Fraction(1, 5), 5
+# Seconds over which a moving crop's positions are averaged before each frame, and as much of look-ahead; of fast
+# videos fewer, for frames wait in memory.
+_SMOOTHED, _MOST_SMOOTHED = Fraction(1, 2), 30
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,27 @@ def find_view(
     searched = options.driver_crop != "none" and options.driver_crop_box is None
     moving = searched and options.driver_crop == "smooth"
     person: PersonCrop | MovingCrop = MovingCrop() if moving else PersonCrop()
-    best = 0
+    best = None
     if reference == "find":
         of_source = _landmarks(likeness, detector)
         best = best_frame(of_source, _followed(driver, person, 1, options, detector, run))
     elif searched:
-        deque(_followed(driver, person, _LOOK_EVERY, options, detector, run), maxlen=0)
+        every = min(max(int(_LOOK_EVERY * (driver.frames.fps or 0)), 1), _MOST_PASSED)
+        deque(_followed(driver, person, every, options, detector, run), maxlen=0)
+    if person.first is None and (searched or reference == "find"):
+        found = reference == "find"
+        choices = "best_frame=first with driver_crop=none" if found else "driver_crop=none or driver_crop_box"
+        raise no_face(driver.name, options.driver_face, f"give another driver, {choices}", option="driver_face")
     crop: Crop | MovingCrop = (0, 0, size[1], size[0])
     if options.driver_crop_box is not None:
         crop = given_crop(options.driver_crop_box, size, driver.name)
     elif searched:
-        crop = _settled(person, size, driver.name)
-        _warn_of(person, driver.name, run)
+        crop = _settled(person, size, driver.name, run)
     if reference == "first":
-        best = person.first or 0
-    return View(crop, int(reference) if reference.isdecimal() else best)
+        best = person.first
+        if best:
+            run.warn(f"{driver.name} shows no face before frame {best}, which is taken as the reference.")
+    return View(crop, int(reference) if reference.isdecimal() else best or 0)
 
 
 def _followed(
@@ -88,9 +97,9 @@ def _followed(
     """Landmarks `[5, 2]` of the driving face in every frame, None where there is none; the crop grows with them."""
     source = driver.frames
     rule = rule_of(options.driver_face)
-    window = _SMOOTHED if isinstance(person, MovingCrop) else 1
+    smoothed = min(int(_SMOOTHED * (source.fps or 0)), _MOST_SMOOTHED) if isinstance(person, MovingCrop) else 0
     with contextlib.closing(source.frames()) as frames:
-        tracked = track_faces(frames, detector, rule, "pass", what=driver.name, window=window, every=every)
+        tracked = track_faces(frames, detector, rule, "pass", what=driver.name, window=2 * smoothed + 1, every=every)
         for i, (_, face) in enumerate(tracked):
             run.advance("find face", i, source.n_frames)
             person.add(face)
@@ -107,19 +116,14 @@ def _landmarks(likeness: tuple[str, Frame] | None, detector: FaceDetector) -> ND
     return points
 
 
-def _settled(person: PersonCrop | MovingCrop, size: tuple[int, int], what: str) -> Crop | MovingCrop:
-    """The crop when all frames are seen. Raises FaceError if none showed a face."""
-    if isinstance(person, PersonCrop):
-        return person.crop(size, what)
-    person.check(what)
-    return person
-
-
-def _warn_of(person: PersonCrop | MovingCrop, what: str, run: Run) -> None:
-    if person.first:
-        run.warn(f"{what} shows no face before frame {person.first}, which is taken as the reference.")
-    if isinstance(person, PersonCrop) and person.strayed:
+def _settled(person: PersonCrop | MovingCrop, size: tuple[int, int], what: str, run: Run) -> Crop | MovingCrop:
+    """The crop when all frames are seen, and a warning where it does not hold the face throughout."""
+    if isinstance(person, MovingCrop):
+        return person
+    crop = person.crop(size)
+    if outside := person.outside(crop):
         run.warn(
-            f"In {person.strayed} of {person.seen} frames of {what} the face is far from where it began (a cut, "
-            "another person, or a long way): it is outside the crop. Cut the video, or give driver_crop=smooth."
+            f"In {outside} of {person.seen} frames of {what} the face is far from where it began (a cut, another "
+            "person, or a long way), outside the crop or partly so. Cut the video, or give driver_crop=smooth."
         )
+    return crop

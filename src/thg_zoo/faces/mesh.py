@@ -18,7 +18,8 @@ from thg_zoo.errors import CheckpointError, UsageError
 from thg_zoo.faces.detector import Picture
 
 MESH_POINTS = 478
-_EXTRA = "thg-zoo[mesh]"
+INSTALL = "pip install 'thg-zoo[mesh]'"
+"""What a user without mediapipe has to do."""
 
 
 def mediapipe_installed() -> bool:
@@ -29,7 +30,7 @@ def mediapipe_installed() -> bool:
 def require_mediapipe() -> None:
     """Raises UsageError, naming the extra, where mediapipe is missing."""
     if not mediapipe_installed():
-        raise UsageError("MediaPipe's face mesh needs the package mediapipe.", f"pip install '{_EXTRA}'.")
+        raise UsageError("MediaPipe's face mesh needs the package mediapipe.", f"{INSTALL}.")
 
 
 class FaceMesh:

@@ -13,26 +13,42 @@ FoundT = TypeVar("FoundT")
 
 
 def present(
-    found: Iterator[tuple[Picture, FoundT | None]], missing: str, what: str, fps: Fraction | None, otherwise: str = ""
+    found: Iterator[tuple[Picture, FoundT | None]],
+    missing: str,
+    what: str,
+    fps: Fraction | None,
+    *,
+    face: str = "best",
+    otherwise: str = "",
 ) -> Iterator[tuple[Picture, FoundT | None]]:
     """Every frame with what was found in it; with `missing` = hold, else with what was found last.
 
-    what, fps: the source's name and rate (None for a picture), for messages; otherwise: what else a user can do. Raises
-    FaceError for a frame without a face if `missing` is error, and always where no frame has any.
+    what, fps: the source's name and rate (None for a picture), for messages; face: the option by which it was chosen;
+    otherwise: what else a user can do. Raises FaceError for a frame without a face if `missing` is error or it is a
+    picture, and always where no frame has any.
     """
     last: FoundT | None = None
+    # The last frame waits until it is known whether any shows a face: nobody may ask for more after it.
+    waiting: list[tuple[Picture, FoundT | None]] = []
     i = -1
     for i, (frame, value) in enumerate(found):
-        if value is None and missing == "error":
+        if value is None and (missing == "error" or fps is None):
             where = what if fps is None else f"frame {i} ({float(i / fps):.2f} s) of {what}"
-            raise _no_face(where, fps, otherwise)
+            raise no_face(where, face, "" if fps is None else "give missing_face=hold or missing_face=pass", otherwise)
         last = last if value is None else value
-        yield frame, last if missing == "hold" else value
+        yield from waiting
+        waiting = [(frame, last if missing == "hold" else value)]
     if last is None and i >= 0:
-        raise _no_face(f"any of {i + 1} frames of {what}", fps, otherwise)
+        raise no_face(f"any of {i + 1} frames of {what}", face, otherwise)
+    yield from waiting
 
 
-def _no_face(where: str, fps: Fraction | None, otherwise: str) -> FaceError:
-    choices = ["" if fps is None else "give missing_face=hold or missing_face=pass", otherwise]
-    remedy = ", or ".join(["Show a face from the front, upright and well lit", *filter(None, choices)])
-    return FaceError(f"No face was found in {where}.", f"{remedy}.")
+def no_face(where: str, face: str, *choices: str, option: str = "face") -> FaceError:
+    """That the face which `option` = `face` means is not there. choices: what a user can do, empty ones left out."""
+    if face.isdecimal():
+        found = f"Face {face}, counted from the left from 0, was not found in {where}."
+        choices = f"Choose another ({option}=largest or a number)", *choices
+    else:
+        found = f"No face was found in {where}."
+        choices = "Show a face from the front, upright and well lit", *choices
+    return FaceError(found, ", or ".join(filter(None, choices)) + ".")

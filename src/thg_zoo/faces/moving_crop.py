@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from thg_zoo.errors import FaceError
 from thg_zoo.faces.detector import Face, Picture
 
 # The longer side of the face's box and a tenth on either side, as in `face_crop`.
@@ -39,11 +38,6 @@ class MovingCrop:
         elif self._centres:
             self._centres.append(self._centres[-1])
         self.seen += 1
-
-    def check(self, what: str) -> None:
-        """Raises FaceError if no frame showed a face."""
-        if self.first is None:
-            raise FaceError(f"No face was found in {what}.", "Give another driver, driver_crop=none, or a crop box.")
 
     def cut(self, frame: Picture, index: int) -> Picture:
         """The square of frame `index`, to a part of a pixel, so that it does not tremble; borders are repeated."""

@@ -28,6 +28,9 @@ _MIN_SCORE = 0.5
 # and large pictures need no more memory than small ones there.
 _STRIP_BYTES = 20 << 20
 
+# Five poolings leave nothing of pictures with a shorter side.
+_SMALLEST_SIDE = 32
+
 # (confidence, location) of one level: [B, 2, h, w] logits of background and face, and [B, 4, h, w] offsets.
 LevelMaps: TypeAlias = tuple[Tensor, Tensor]
 
@@ -198,7 +201,9 @@ class S3fd:
 
     @torch.inference_mode()
     def _positions(self, batch: NDArray[np.uint8]) -> Positions:
-        return decode(self.network(network_input(torch.from_numpy(batch).to(self.device))))
+        images = network_input(torch.from_numpy(batch).to(self.device))
+        below, beside = (max(0, _SMALLEST_SIDE - side) for side in batch.shape[1:3])
+        return decode(self.network(F.pad(images, (0, beside, 0, below)) if below or beside else images))
 
 
 def network_input(images: Tensor) -> Tensor:

@@ -18,10 +18,13 @@ from thg_zoo.faces.person_crop import given_crop
 from thg_zoo.faces.transforms import matrix_from_box
 from thg_zoo.faces.upright import AnyTurn, quarter_turns
 from thg_zoo.keypoints.driving_options import CropOptions
+from thg_zoo.run import Run
 
 Frame: TypeAlias = NDArray[np.uint8]
 Crop: TypeAlias = tuple[int, int, int, int]
 
+# Nearly all faces score more; what scores less is at times none (docs/faces.md).
+_CERTAIN = 0.9
 # Where the top of a head points (x, y) that quarter turns counter-clockwise bring upright.
 _UP = ((0, -1), (1, 0), (0, 1), (-1, 0))
 
@@ -56,14 +59,23 @@ class Framing:
 
 
 def crop_source(
-    frame: Frame, options: CropOptions, detector: FaceDetector, what: str, framing: Framing | None = None
+    frame: Frame, options: CropOptions, detector: FaceDetector, what: str, run: Run, framing: Framing | None = None
 ) -> SourceCrop:
-    """The crop that the options ask for. Raises FaceError where no face is found, OptionError for a box outside."""
+    """The crop that the options ask for, with a warning where its face may be none. Raises FaceError where no face is
+    found, OptionError for a box outside.
+    """
     size, turns = (frame.shape[0], frame.shape[1]), 0
     if options.crop_box is not None:
         box = given_crop(options.crop_box, size, what)
     elif options.crop == "auto":
-        face = choose_face(AnyTurn(detector).detect([frame])[0], rule_of(options.face), what)
+        faces = AnyTurn(detector).detect([frame])[0]
+        face = choose_face(faces, rule_of(options.face), what, "give crop_box or crop=none")
+        if face.score < _CERTAIN:
+            left, top, right, bottom = (round(float(edge)) for edge in face.box)
+            run.warn(
+                f"What is taken for a face in {what}, from ({left}, {top}) to ({right}, {bottom}), may be none (score "
+                f"{face.score:.2f} of 1). If it is, give crop_box or another picture."
+            )
         turns = quarter_turns(face)
         box = _framed(face, turns, size, framing or Framing())
     else:

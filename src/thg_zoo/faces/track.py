@@ -31,7 +31,7 @@ HOLD_AHEAD = 25
 # Looks after which a person who is not found again is given up, and one chosen anew.
 _PATIENCE = 12
 # Least IoU of the same face in two looks that follow each other.
-_SAME = 0.3
+SAME_FACE = 0.3
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _same(last: Face | None, faces: list[Face]) -> Face | None:
         return None
     shares = overlap(last.box, np.stack([face.box for face in faces]))
     best = int(shares.argmax())
-    return faces[best] if shares[best] > _SAME else None
+    return faces[best] if shares[best] > SAME_FACE else None
 
 
 def _chosen(faces: list[Face], rule: FaceRule, what: str) -> Face | None:
@@ -222,16 +222,16 @@ def _filled(
         elif missing == "hold" and len(waiting) < HOLD_AHEAD:
             waiting.append(item)
         else:
-            raise _error(waiting[0] if waiting else item, what, fps)
+            raise _error(waiting[0] if waiting else item, missing, what, fps)
     if waiting:
-        raise _error(waiting[0], what, fps)
+        raise _error(waiting[0], missing, what, fps)
 
 
-def _error(item: _Seen, what: str, fps: Fraction | None) -> FaceError:
+def _error(item: _Seen, missing: MissingFace, what: str, fps: Fraction | None) -> FaceError:
     index = item.shot.index
     time = f" ({float(index / fps):.2f} s)" if fps else ""
     count = f"none of the {item.found} faces there is the one followed" if item.found else "no face was found"
+    others = "missing_face=pass" if missing == "hold" else "missing_face=hold or missing_face=pass"
     return FaceError(
-        f"In frame {index}{time} of {what} {count}.",
-        "Cut the video, give missing_face=hold or missing_face=pass, or choose another face.",
+        f"In frame {index}{time} of {what} {count}.", f"Cut the video, give {others}, or choose another face."
     )

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from thg_zoo.errors import FaceError
-
 
 def normalised_landmarks(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
     """Landmarks `[N, 2]` about their mean, in units of the square root of the area of their hull."""
@@ -28,18 +26,13 @@ def landmark_distance(source: NDArray[np.floating], driving: NDArray[np.floating
     return float(((normalised_landmarks(source) - normalised_landmarks(driving)) ** 2).sum())
 
 
-def best_frame(source: NDArray[np.floating], driving: Iterable[NDArray[np.floating] | None]) -> int:
+def best_frame(source: NDArray[np.floating], driving: Iterable[NDArray[np.floating] | None]) -> int | None:
     """Index of the first driving frame of least distance; frames without a face (None) do not count.
 
-    Raises FaceError when no frame has a face.
+    None where no frame has a face.
     """
-    best, least = -1, float("inf")
+    best, least = None, float("inf")
     for i, landmarks in enumerate(driving):
         if landmarks is not None and (distance := landmark_distance(source, landmarks)) < least:
             best, least = i, distance
-    if best < 0:
-        raise FaceError(
-            "No frame of the driving video shows a face, so that no best one can be found.",
-            "Use another driving video, or start at the first frame.",
-        )
     return best
