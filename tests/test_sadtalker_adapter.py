@@ -52,7 +52,7 @@ class Given:
     def __init__(self, points: Points) -> None:
         self.points = points
 
-    def find(self, photo: Picture, rule: str, what: str) -> Points:
+    def find(self, photo: Picture, rule: str, what: str, otherwise: str) -> Points:
         return self.points
 
     def find_again(self, pictures: Sequence[Picture], near: Points | None = None) -> list[Points | None]:
