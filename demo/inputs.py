@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,26 +38,12 @@ class MediaInputs:
         self._examples = examples
         with gr.Column(elem_classes="zoo-step"):
             heading(1, "The face")
-            self.source_kind = gr.Radio(
-                list(SOURCES),
-                value="Picture",
-                label="Kind of face",
-                show_label=False,
-                container=False,
-                elem_id=f"{prefix}-source-kind",
-            )
+            self.source_kind = _kind_input(SOURCES, "Kind of face", f"{prefix}-source-kind")
             self.picture = picture_input(f"{prefix}-picture")
             self.clip = _video_input(f"{prefix}-clip")
         with gr.Column(elem_classes="zoo-step"):
             heading(2, "The voice, or the motion")
-            self.driver_kind = gr.Radio(
-                list(DRIVERS),
-                value="Speech",
-                label="Kind of driver",
-                show_label=False,
-                container=False,
-                elem_id=f"{prefix}-driver-kind",
-            )
+            self.driver_kind = _kind_input(DRIVERS, "Kind of driver", f"{prefix}-driver-kind")
             self.speech = gr.Audio(
                 type="filepath",
                 sources=["upload", "microphone"],
@@ -136,6 +122,12 @@ def picture_input(elem_id: str) -> Any:
         elem_id=elem_id,
         **NO_BUTTONS,
     )
+
+
+def _kind_input(kinds: Iterable[str], label: str, elem_id: str) -> Any:
+    """A choice between kinds of files, at first the first. The label is for screen readers."""
+    names = list(kinds)
+    return gr.Radio(names, value=names[0], label=label, show_label=False, container=False, elem_id=elem_id)
 
 
 def _video_input(elem_id: str) -> Any:

@@ -27,7 +27,8 @@ LandmarkNetwork: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]
 """Crops `[1, 3, 224, 224]` in 0..1 to 203 points `[1, 406]`, x and y in parts of the crop's side."""
 
 LANDMARK_FILE = "liveportrait/landmark.onnx"
-_EXTRA = "thg-zoo[landmarks]"
+INSTALL = "pip install 'thg-zoo[landmarks]'"
+"""What a user without onnxruntime has to do."""
 _SIDE = 224
 _SCALE, _VY_RATIO = 1.5, -0.1
 
@@ -40,7 +41,7 @@ def onnxruntime_installed() -> bool:
 def require_onnxruntime() -> None:
     """Raises UsageError, naming the extra, where onnxruntime is missing."""
     if not onnxruntime_installed():
-        raise UsageError("203 landmarks need onnxruntime, which is not installed.", f"pip install '{_EXTRA}'.")
+        raise UsageError("203 landmarks need onnxruntime, which is not installed.", f"{INSTALL}.")
 
 
 def read_landmark_network(path: str | Path) -> LandmarkNetwork:

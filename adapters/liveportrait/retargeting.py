@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from thg_zoo.adapters.liveportrait.landmark_network import INSTALL
 from thg_zoo.adapters.liveportrait.options import RetargetingOptions
 from thg_zoo.adapters.liveportrait.perceptrons import Perceptrons
 from thg_zoo.errors import OptionError
@@ -19,9 +20,8 @@ _NO_DIVISION_BY_ZERO = 1e-6
 _LIPS_CLOSED = 0.03
 # Eyes that are taken for open, and what others are opened to.
 _EYES_OPEN, _EYES_WANTED = 0.18, 0.39
-# For messages: what ratios are called, and where the points that show them come from.
+# What ratios are called in messages.
 _PLURAL = {"eyes": "the eyes", "lip": "the lips"}
-_POINTS = "pip install 'thg-zoo[landmarks]'"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _of_driver(driving: Parameters, key: str, name: str) -> Tensor:
     if key not in driving:
         raise OptionError(
             f"How far {_PLURAL[name]} of the driver are open is not known.",
-            f"Give {name}_open_ratio, a template that holds it, or a video with 203 points ({_POINTS}).",
+            f"Give {name}_open_ratio, a template that holds it, or a video with 203 points ({INSTALL}).",
         )
     return driving[key]
 
@@ -108,6 +108,6 @@ def known(ratio: Tensor | None, name: str) -> Tensor:
     if ratio is None:
         raise OptionError(
             f"How far {_PLURAL[name]} of the source are open is not known.",
-            f"Give source_{name}_ratio, or have 203 points found ({_POINTS}).",
+            f"Give source_{name}_ratio, or have 203 points found ({INSTALL}).",
         )
     return ratio
