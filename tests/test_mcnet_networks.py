@@ -9,7 +9,7 @@ from torch import Tensor
 
 from golden_cases import Case, Outputs, check, enlarged, folded, parametrize, recorded
 from layouts import assert_layout
-from thg_zoo.adapters.mcnet.memory import DynamicConv, MemoryUnit, StyleConv
+from thg_zoo.adapters.mcnet.memory import DynamicConv, MemoryUnit, StyleConv, recall
 from thg_zoo.adapters.mcnet.networks import NUM_KP, Generator
 from thg_zoo.keypoints.points import KeyPoints
 from thg_zoo.keypoints.transfer import RelativeMotion
@@ -29,11 +29,13 @@ def memory(case: Case, inputs: dict[str, Tensor]) -> Outputs:
     with recorded(unit, memory="styleconv") as seen:
         out = unit(inputs["feature"], inputs["keypoints"], inputs["noise"])
     odd = inputs["feature"][:, 1::2]
-    maps = F.linear(odd.flatten(2).mT, *unit._joined(odd.shape[1])).mT.unflatten(2, odd.shape[2:])
-    projected, query, _ = maps.chunk(3, dim=1)
+    rows = odd.flatten(2).mT
+    projected, query, _ = (
+        F.linear(rows, *layer).mT.unflatten(2, odd.shape[2:]) for layer in unit.of_odd(odd.shape[1])
+    )
     query = F.relu(query)
     key, value = unit.key_value(projected.mean((2, 3), keepdim=True), seen["memory"])
-    recalled = [unit.recall(*rows) for rows in zip(query.flatten(2).mT, key, value, strict=True)]
+    recalled = [recall(*rows) for rows in zip(query.flatten(2).mT, key, value.mT, strict=True)]
     return {
         "projected": projected,
         "memory": seen["memory"],

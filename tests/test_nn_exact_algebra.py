@@ -187,6 +187,16 @@ def test_attention_in_turns(entries, monkeypatch):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("rows", [1, 15, 48, 50])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_maps_as_convolutions(rows, bias):
+    layer = nn.Linear(7, 5, bias=bias)
+    every_second = torch.randn(rows, 14)[:, ::2]
+    for x in (every_second, every_second.contiguous(), every_second.mT.contiguous().mT):
+        assert relative_error(attention.linear(x, layer.weight, layer.bias), layer(x)) < 1e-5
+
+
+@torch.inference_mode()
 def test_one_source_is_shared_by_all_frames():
     maps, flow = torch.randn(1, 3, 8, 8), torch.rand(4, 5, 5, 2) * 2 - 1
     shared = warp(maps, flow)

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thg_zoo.nn.attention import turns
+from thg_zoo.nn.attention import linear, turns
 from thg_zoo.nn.instance_norm import instance_norm
 from thg_zoo.nn.winograd import MixedWinogradConv
 
@@ -151,6 +151,13 @@ def _in_one(first: nn.Conv2d, second: nn.Conv2d) -> tuple[Tensor, Tensor]:
     return matrix @ first.weight.flatten(1), matrix @ first.bias + second.bias
 
 
+def recall(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """What a memory of M positions holds for queries `[N, 512]`, by likeness of its keys `[M, 512]`, of its values
+    `[C, M]`: `[N, C]`.
+    """
+    return linear(torch.softmax(linear(query, 0.25 * key), dim=1), value)
+
+
 class MemoryUnit(nn.Module):
     """Repairs the odd channels of features `[B, C, w, w]`, (w, C) being (32, 512), (64, 256) or (128, 128).
 
@@ -184,7 +191,9 @@ class MemoryUnit(nn.Module):
         norm = self.get_submodule(f"norm_{size}")
         assert isinstance(norm, nn.InstanceNorm2d)
         repaired = F.relu(instance_norm(repaired, norm.weight, norm.bias), inplace=True)
-        return torch.stack([features[:, 0::2], repaired], dim=2).flatten(1, 2)
+        # Interleaved channels last, as the blocks that follow want it.
+        both = [maps.movedim(1, -1) for maps in (features[:, 0::2], repaired)]
+        return torch.stack(both, dim=-1).flatten(-2).movedim(-1, 1)
 
     def modulated(self, mean: Tensor, keypoints: Tensor, noise: Tensor | None) -> Tensor:
         """The bank as a face whose projected features have this mean `[B, 512, 1, 1]` would fill it:
@@ -206,20 +215,29 @@ class MemoryUnit(nn.Module):
         is recalled passes a linear layer: it is applied to both sides first, to the 1024 positions of the memory
         instead of all those of the features.
         """
-        of_difference = value @ self.diff_conv.weight[:, :, 0, 0].mT
-        weight, bias = self._joined(odd.shape[1])
-        rows = odd.flatten(2).mT
+        of_difference = self.diff_conv.weight[:, :, 0, 0] @ value.mT
+        layers = self.of_odd(odd.shape[1])
+        rows = odd.flatten(2).mT.contiguous()
         out = rows.new_empty(*rows.shape[:2], CHANNELS)
         for positions, keys, values, result in zip(rows, key, of_difference, out, strict=True):
             for some in turns(len(positions), len(keys)):
-                projected, query, compared = F.linear(positions[some], weight, bias).chunk(3, dim=1)
-                difference = compared - self.recall(F.relu(query), keys, values)
-                torch.add(F.relu(difference, inplace=True), projected, out=result[some])
+                projected, query, compared = (linear(positions[some], *layer) for layer in layers)
+                difference = compared.sub_(recall(query.relu_(), keys, values))
+                torch.add(difference.relu_(), projected, out=result[some])
         return out.mT.reshape(len(odd), CHANNELS, *odd.shape[2:])
 
-    def recall(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """What the memory holds for queries `[N, 512]`: values `[M, 512]` by likeness of the keys `[M, 512]`."""
-        return torch.softmax(query @ (0.25 * key.mT), dim=1) @ value
+    def of_odd(self, width: int) -> list[tuple[Tensor, Tensor]]:
+        """Weight `[512, width]` and bias `[512]` of the projection f, of the query, and of `diff_conv(f)`.
+
+        The last two are linear in f before their activations, so that each is one map of the few odd channels.
+        """
+        first = self._projection(width)
+        assert first.bias is not None
+        return [
+            (first.weight.flatten(1), first.bias),
+            _in_one(first, self.query_conv),
+            _in_one(first, self.diff_conv),
+        ]
 
     def _projection(self, width: int) -> nn.Conv2d:
         """The 1x1 convolution of `width` odd channels to 512."""
@@ -227,14 +245,3 @@ class MemoryUnit(nn.Module):
         first = self.get_submodule(f"feat_forward_proj_{size}")
         assert isinstance(first, nn.Conv2d)
         return first
-
-    def _joined(self, width: int) -> tuple[Tensor, Tensor]:
-        """Weight `[3 x 512, width]` and bias of the projection f, of the query, and of `diff_conv(f)`.
-
-        The last two are linear in f before their activations, so that each is one map of the few odd channels.
-        """
-        first = self._projection(width)
-        assert first.bias is not None
-        maps = [_in_one(first, second) for second in (self.query_conv, self.diff_conv)]
-        weights, biases = zip((first.weight.flatten(1), first.bias), *maps, strict=True)
-        return torch.cat(weights), torch.cat(biases)

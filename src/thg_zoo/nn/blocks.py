@@ -20,6 +20,9 @@ from thg_zoo.nn.nearest import NearestConv
 
 Scaling = Literal["pooled", "strided"]
 
+# From so many outputs on `NearestConv` pays; by dimensions.
+_LEAST_OUTPUTS = {2: 128, 3: 64}
+
 
 class SameBlock(nn.Module):
     """Convolution, batch norm, (leaky) ReLU: `[B, in, H, W]` to `[B, out, H, W]`."""
@@ -73,7 +76,9 @@ class UpBlock(nn.Module):
     def use_fast_form(self) -> None:
         """Products of differences, where they pay: with few outputs, sums cost more than the products saved."""
         conv = self.conv
-        if self.scaling == "pooled" and isinstance(conv, nn.Conv2d | nn.Conv3d) and conv.out_channels >= 128:
+        if self.scaling != "pooled" or not isinstance(conv, nn.Conv2d | nn.Conv3d):
+            return
+        if conv.out_channels >= _LEAST_OUTPUTS[len(conv.kernel_size)]:
             self.conv = NearestConv(conv, 2)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -105,7 +110,8 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         residual: Tensor = self.norm2(self.conv1(F.relu(self.norm1(x), inplace=True)))
         residual = self.conv2(F.relu(residual, inplace=True))
-        return x + residual
+        # In this order the sum lies in memory as the convolution's result does, channels last in the fast form.
+        return residual + x
 
 
 def residual_blocks(channels: int, names: str, *, dims: Dims = 2, count: int = 6) -> nn.Sequential:

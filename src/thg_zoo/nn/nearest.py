@@ -15,6 +15,7 @@ the rounding is that of a direct convolution.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -35,25 +36,20 @@ class NearestConv(nn.Module):
         self.register_buffer("bias", None if conv.bias is None else conv.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dim() == 4:
-            # The frames of a plane lie where a volume has its depth: one product for all.
-            return self._convolve(x.permute(0, 2, 3, 1).unsqueeze(0)).squeeze(0).permute(0, 3, 1, 2)
-        return self._convolve(x.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+        # A plane is a volume of one slice.
+        volume = x.unsqueeze(2) if x.dim() == 4 else x
+        out = self._convolve(volume.permute(0, 2, 3, 4, 1)).permute(0, 4, 1, 2, 3)
+        return out.squeeze(2) if x.dim() == 4 else out
 
     def _convolve(self, x: Tensor) -> Tensor:
         """`[B, D, H, W, C]` to `[B, D, f H, f W, O]`."""
-        batch, depth, height, width, channels = x.shape
-        beside = len(self.get_buffer("still")) // 2
-        padded = x.new_zeros(batch, depth + 2 * beside, height + 2, width + 2, channels)
-        inner = padded[:, :, 1:-1, 1:-1]
-        inner[:, beside : beside + depth] = x
+        batch, depth, height, width, _ = x.shape
+        padded = F.pad(x, (0, 0, 1, 1, 1, 1))
         down = padded[:, :, 1:] - padded[:, :, :-1]
-        still = self._products("still", inner)
+        still = self._products("still", x, self.bias)
         across = self._products("across", padded[:, :, 1:-1, 1:] - padded[:, :, 1:-1, :-1])
         along = self._products("along", down[:, :, :, 1:-1])
         both = self._products("both", down[:, :, :, 1:] - down[:, :, :, :-1])
-        if self.bias is not None:
-            still += self.bias
         n, f = self.out_channels, self.factor
         out = x.new_empty(batch, depth, height, f, width, f, n)
         # The first and the last sample of a block along the height take the products of d and of the next d.
@@ -76,23 +72,22 @@ class NearestConv(nn.Module):
             return still + across[..., 1:, self.out_channels :]
         return still
 
-    def _products(self, name: str, maps: Tensor) -> Tensor:
-        """Maps `[B, D', h, w, C]` times a kernel `[taps, C, n]`, summed over the depth: `[B, D, h, w, n]`."""
+    def _products(self, name: str, maps: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Maps `[B, D, h, w, C]` times a kernel `[n, C, taps, 1]`, summed over the depth: `[B, D, h, w, n]`.
+
+        As convolutions, for on CPUs PyTorch gives those to a faster library than products of matrices (see
+        `thg_zoo.nn.attention.linear`): of volumes along depth and position, of planes every row by itself.
+        """
         kernel = self.get_buffer(name)
-        taps, channels, outputs = kernel.shape
-        batch, deep, height, width, _ = maps.shape
-        depth = deep - taps + 1
-        rows = maps.reshape(batch, deep, -1, channels)
-        out = maps.new_empty(batch, depth, height, width, outputs)
-        for volume, result in zip(rows, out.view(batch, -1, outputs), strict=True):
-            torch.mm(volume[:depth].flatten(0, 1), kernel[0], out=result)
-            for tap in range(1, taps):
-                result.addmm_(volume[tap : tap + depth].flatten(0, 1), kernel[tap])
-        return out
+        batch, depth, height, width, channels = maps.shape
+        taps = kernel.shape[2]
+        rows = maps.reshape((batch, depth, -1, channels) if taps > 1 else (-1, 1, width, channels))
+        products = F.conv2d(rows.permute(0, 3, 1, 2), kernel, bias, padding=(taps // 2, 0))
+        return products.permute(0, 2, 3, 1).reshape(batch, depth, height, width, -1)
 
 
 def _kernels(weight: Tensor) -> dict[str, Tensor]:
-    """A kernel `[O, C, (3,) 3, 3]` as it meets samples and differences along width and height, `[1 or 3, C, n O]` each.
+    """A kernel `[O, C, (3,) 3, 3]` as it meets samples and differences: `[n O, C, 1 or 3, 1]` each.
 
     still: S S; across: S a, S c; along: a S, c S; both: a a, a c, c a, c c (height first).
     """
@@ -105,6 +100,6 @@ def _kernels(weight: Tensor) -> dict[str, Tensor]:
     plane = {h + w: kernel for h, rest in of_height.items() for w, kernel in summed(rest, 3).items()}
     groups = {"still": ("SS",), "across": ("Sa", "Sc"), "along": ("aS", "cS"), "both": ("aa", "ac", "ca", "cc")}
     return {
-        name: torch.cat([plane[key].permute(2, 1, 0) for key in keys], dim=2).to(weight.dtype).contiguous()
+        name: torch.cat([plane[key] for key in keys]).unsqueeze(3).to(weight.dtype).contiguous()
         for name, keys in groups.items()
     }
