@@ -30,9 +30,7 @@ def memory(case: Case, inputs: dict[str, Tensor]) -> Outputs:
         out = unit(inputs["feature"], inputs["keypoints"], inputs["noise"])
     odd = inputs["feature"][:, 1::2]
     rows = odd.flatten(2).mT
-    projected, query, _ = (
-        F.linear(rows, *layer).mT.unflatten(2, odd.shape[2:]) for layer in unit.of_odd(odd.shape[1])
-    )
+    projected, query, _ = (F.linear(rows, *layer).mT.unflatten(2, odd.shape[2:]) for layer in unit.of_odd(odd.shape[1]))
     query = F.relu(query)
     key, value = unit.key_value(projected.mean((2, 3), keepdim=True), seen["memory"])
     recalled = [recall(*rows) for rows in zip(query.flatten(2).mT, key, value.mT, strict=True)]
