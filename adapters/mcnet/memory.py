@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thg_zoo.nn.attention import linear, turns
+from thg_zoo.nn.attention import turns
 from thg_zoo.nn.instance_norm import instance_norm
+from thg_zoo.nn.linear import linear
 from thg_zoo.nn.winograd import MixedWinogradConv
 
 CHANNELS = 512

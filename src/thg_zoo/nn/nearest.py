@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thg_zoo.nn.linear import linear
+
 
 class NearestConv(nn.Module):
     """What `conv(nearest_enlarge(x))` computes: x `[B, C, (D,) H, W]` to `[B, O, (D,) f H, f W]`, f being 2 or more.
@@ -75,13 +77,15 @@ class NearestConv(nn.Module):
     def _products(self, name: str, maps: Tensor, bias: Tensor | None = None) -> Tensor:
         """Maps `[B, D, h, w, C]` times a kernel `[n, C, taps, 1]`, summed over the depth: `[B, D, h, w, n]`.
 
-        As convolutions, for on CPUs PyTorch gives those to a faster library than products of matrices (see
-        `thg_zoo.nn.attention.linear`): of volumes along depth and position, of planes every row by itself.
+        As a convolution along depth and position, for on CPUs that is faster than products of matrices (see
+        `thg_zoo.nn.linear`).
         """
         kernel = self.get_buffer(name)
         batch, depth, height, width, channels = maps.shape
         taps = kernel.shape[2]
-        rows = maps.reshape((batch, depth, -1, channels) if taps > 1 else (-1, 1, width, channels))
+        if taps == 1:
+            return linear(maps.reshape(-1, channels), kernel[:, :, 0, 0], bias).view(batch, depth, height, width, -1)
+        rows = maps.contiguous().view(batch, depth, -1, channels)
         products = F.conv2d(rows.permute(0, 3, 1, 2), kernel, bias, padding=(taps // 2, 0))
         return products.permute(0, 2, 3, 1).reshape(batch, depth, height, width, -1)
 
