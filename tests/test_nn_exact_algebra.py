@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thg_zoo.nn import attention
+from thg_zoo.nn import attention, winograd
 from thg_zoo.nn.blocks import ResBlock
 from thg_zoo.nn.convolution import NarrowConv2d, conv_of_nearest
 from thg_zoo.nn.fast_forms import use_fast_forms
@@ -71,7 +71,9 @@ def test_products_of_differences_in_a_volume():
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("condition", "enlarged"), [((256, 8, 8), True), ((7, 32, 32), False)])
-def test_joined_convolutions_of_a_spade_decoder(condition, enlarged):
+@pytest.mark.parametrize("strip_bytes", [1, 12 * 2**20])
+def test_joined_convolutions_of_a_spade_decoder(condition, enlarged, strip_bytes, monkeypatch):
+    monkeypatch.setattr(winograd, "_STRIP_BYTES", strip_bytes)
     decoder = SpadeDecoder(condition_channels=condition[0], middle_blocks=1, enlarged=enlarged).eval()
     fold_spectral_norm(decoder)
     features, seen = torch.randn(2, 256, 8, 8), torch.randn(2, *condition)
@@ -79,6 +81,17 @@ def test_joined_convolutions_of_a_spade_decoder(condition, enlarged):
     use_fast_forms(decoder)
     assert isinstance(decoder.up_1, JoinedSpadeResBlock)
     assert relative_error(decoder(features, seen), expected) < 1e-4
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [(15, 18), (8, 8), (3, 5)])
+def test_minimal_filtering_in_strips(size, monkeypatch):
+    monkeypatch.setattr(winograd, "_STRIP_BYTES", 1)
+    conv = WinogradConv(nn.Conv2d(6, 5, 3, padding=1))
+    x = torch.randn(2, 6, *size)
+    starts, strips = zip(*winograd.in_strips(conv, x), strict=True)
+    assert list(starts) == list(range(0, size[0], 4))
+    assert torch.equal(torch.cat(strips, dim=2), conv(x))
 
 
 @torch.inference_mode()

@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thg_zoo.nn.instance_norm import instance_norm
+from thg_zoo.nn.linear import linear
 from thg_zoo.nn.nearest import NearestConv
+from thg_zoo.nn.winograd import in_strips
 
 if TYPE_CHECKING:
     from thg_zoo.nn.spade import Spade, SpadeResBlock
@@ -47,7 +49,7 @@ class JoinedSpadeResBlock(nn.Module):
             norms.append(block.norm_s)
             self.modulation_s = _joined([_scale(block.norm_s), _in_a_row(block.norm_s.mlp_beta, block.conv_s)])
             self.widths_s = [block.conv_s.in_channels, block.conv_s.out_channels]
-            self.register_buffer("to_shortcut", block.conv_s.weight.detach().flatten(1).mT.contiguous())
+            self.register_buffer("to_shortcut", block.conv_s.weight.detach().flatten(1))
         shared = _joined([_first(norm) for norm in norms])
         self.shared: nn.Module = NearestConv(shared, condition_factor) if condition_factor > 1 else shared
         self.n_norms = len(norms)
@@ -58,45 +60,51 @@ class JoinedSpadeResBlock(nn.Module):
             condition = F.interpolate(condition, size=size, mode="nearest")
         hidden = F.relu(self.shared(condition), inplace=True).chunk(self.n_norms, dim=1)
         normalised = instance_norm(x)
-        scale, shift = self.modulation_0(hidden[0]).split(self.widths_0, dim=1)
-        middle = self.conv_0(self._modulated(normalised, scale, shift))
-        scale, shift = self.modulation_1(hidden[1]).split(self.widths_1, dim=1)
-        y: Tensor = self.conv_1(self._modulated(instance_norm(middle), scale, shift))
-        if not self.learned_shortcut:
+        middle = self.conv_0(_modulated(self.modulation_0, self.widths_0, hidden[0], normalised))
+        y: Tensor = self.conv_1(_modulated(self.modulation_1, self.widths_1, hidden[1], instance_norm(middle)))
+        if self.learned_shortcut:
+            self._add_shortcut(y, hidden[2], normalised)
+        else:
             y += x
-            return y
-        scale, shift = self.modulation_s(hidden[2]).split(self.widths_s, dim=1)
-        scaled = _rows(_times(scale, normalised))
-        _rows(y).add_(_rows(shift)).addmm_(scaled, self.get_buffer("to_shortcut"))
         return y
 
-    def _modulated(self, normalised: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """leaky ReLU (normalised scale + shift), at the size of the last two."""
-        factor = scale.shape[2] // normalised.shape[2]
-        if factor == 1:
-            shift.addcmul_(normalised, scale)
-        else:
-            blocks = _blocks(shift, factor)
-            blocks.addcmul_(_blocks(normalised, 1), _blocks(scale, factor))
-        return F.leaky_relu(shift, _SLOPE, inplace=True)
+    def _add_shortcut(self, y: Tensor, hidden: Tensor, normalised: Tensor) -> None:
+        """Adds to y, in place, what the 1x1 convolution makes of the modulated map."""
+        factor = y.shape[2] // normalised.shape[2]
+        for start, strip in in_strips(self.modulation_s, hidden):
+            scale, shift = strip.split(self.widths_s, dim=1)
+            scaled = scale.contiguous(memory_format=torch.channels_last)
+            _blocks(scaled, factor).mul_(_blocks(_rows(normalised, start, strip, factor), 1))
+            through = linear(scaled.permute(0, 2, 3, 1).flatten(0, 2), self.get_buffer("to_shortcut"))
+            part = _rows(y, start, strip)
+            part += shift
+            part += through.view(len(y), *part.shape[2:], -1).permute(0, 3, 1, 2)
 
 
-def _times(scale: Tensor, x: Tensor) -> Tensor:
-    """scale, times x enlarged to it, in place."""
-    _blocks(scale, scale.shape[2] // x.shape[2]).mul_(_blocks(x, 1))
-    return scale
+def _modulated(modulation: nn.Module, widths: list[int], hidden: Tensor, normalised: Tensor) -> Tensor:
+    """leaky ReLU (normalised scale + shift), at the size of the hidden map: `[B, C, H, W]`.
+
+    In strips: scale and shift never exist as a whole, and are used while they are in the processor's cache.
+    """
+    factor = hidden.shape[2] // normalised.shape[2]
+    out = normalised.new_empty(len(hidden), *hidden.shape[2:], widths[0]).permute(0, 3, 1, 2)
+    for start, strip in in_strips(modulation, hidden):
+        scale, shift = (_blocks(each, factor) for each in strip.split(widths, dim=1))
+        part = _rows(out, start, strip)
+        torch.addcmul(shift, _blocks(_rows(normalised, start, strip, factor), 1), scale, out=_blocks(part, factor))
+        F.leaky_relu(part, _SLOPE, inplace=True)
+    return out
+
+
+def _rows(x: Tensor, start: int, strip: Tensor, factor: int = 1) -> Tensor:
+    """The rows of x `[B, C, h, w]` that, enlarged by factor, lie where the strip does, which begins at row `start`."""
+    return x[:, :, start // factor : (start + strip.shape[2]) // factor]
 
 
 def _blocks(x: Tensor, factor: int) -> Tensor:
     """`[B, C, f h, f w]` as `[B, h, f, w, f, C]`, the same memory."""
     batch, channels, height, width = x.shape
     return x.permute(0, 2, 3, 1).view(batch, height // factor, factor, width // factor, factor, channels)
-
-
-def _rows(x: Tensor) -> Tensor:
-    """`[B, C, H, W]`, channels last in memory, as `[B H W, C]`, the same memory."""
-    last = x.permute(0, 2, 3, 1)
-    return last.view(-1, last.shape[-1])
 
 
 def _first(norm: Spade) -> nn.Conv2d:

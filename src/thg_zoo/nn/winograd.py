@@ -15,6 +15,9 @@ pass over memory.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -68,18 +71,14 @@ class MinimalFiltering(nn.Module):
 
         The result lies channels last.
         """
-        batch, channels, depth, height, width = x.shape
-        rows, columns = -(-height // _OUT), -(-width // _OUT)
+        batch, _, depth, height, width = x.shape
         beside = len(kernel) // 2
-        out = x.new_empty(batch, depth, rows * _OUT, columns * _OUT, len(bias))
-        # As many rows of tiles as fit, in equal strips, for short products are slow.
-        wider = max((depth + 2 * beside) * channels, depth * len(bias))
-        strips = -(-rows // max(1, _STRIP_BYTES // (x.element_size() * _TILE**2 * columns * wider)))
+        strips = _strips(x, beside, len(bias))
+        whole = _tiled(width)
+        out = x.new_empty(batch, depth, _tiled(height), whole, len(bias))
         for volume, result in zip(x.permute(0, 2, 3, 4, 1), out, strict=True):
-            for i in range(strips):
-                start, stop = (rows * j // strips * _OUT for j in (i, i + 1))
-                strip = _framed(volume, start, stop, columns * _OUT, beside)
-                self._strip(strip, kernel, bias, result[:, start:stop])
+            for start, stop in strips:
+                self._strip(_framed(volume, start, stop, whole, beside), kernel, bias, result[:, start:stop])
         return out[:, :, :height, :width].permute(0, 4, 1, 2, 3)
 
     def _strip(self, x: Tensor, kernel: Tensor, bias: Tensor, out: Tensor) -> None:
@@ -117,10 +116,27 @@ class WinogradConv(MinimalFiltering):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 4:
-            # The pictures lie where a volume has its depth: the kernel is read once for all.
-            volume = x.transpose(0, 1).unsqueeze(0)
-            return self.convolve(volume, self.kernel, self.bias).squeeze(0).transpose(0, 1)
+            return self.convolve(_as_volume(x), self.kernel, self.bias).squeeze(0).transpose(0, 1)
         return self.convolve(x, self.kernel, self.bias)
+
+    def strips(self, x: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """What it returns for maps `[B, C, H, W]`, from the top: first row and `[B, O, h, W]`, channels last.
+
+        For what follows to find a strip in the processor's cache; h is a multiple of 4 but for the last.
+        """
+        height, width = x.shape[2:]
+        for start, stop in _strips(_as_volume(x), 0, len(self.bias)):
+            out = x.new_empty(len(x), stop - start, _tiled(width), len(self.bias))
+            self._strip(_framed(x.permute(0, 2, 3, 1), start, stop, _tiled(width), 0), self.kernel, self.bias, out)
+            yield start, out[:, : height - start, :width].permute(0, 3, 1, 2)
+
+
+def in_strips(conv: nn.Module, x: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """What a convolution that keeps the size makes of maps `[B, C, H, W]`: see `WinogradConv.strips`; others whole."""
+    if isinstance(conv, WinogradConv):
+        yield from conv.strips(x)
+    else:
+        yield 0, conv(x)
 
 
 class MixedWinogradConv(MinimalFiltering):
@@ -153,6 +169,29 @@ def _along_both(matrix: Tensor, x: Tensor) -> Tensor:
     n, m = matrix.shape
     of_columns = matrix @ x.view(m, -1)
     return (matrix @ of_columns.view(n, m, -1)).view(n * n, -1)
+
+
+def _as_volume(x: Tensor) -> Tensor:
+    """Maps `[B, C, H, W]` as a volume `[1, C, B, H, W]`, for the kernel to be read once for all pictures."""
+    return x.transpose(0, 1).unsqueeze(0)
+
+
+def _tiled(size: int) -> int:
+    """A height or width, in whole tiles."""
+    return -(-size // _OUT) * _OUT
+
+
+def _strips(x: Tensor, beside: int, outputs: int) -> list[tuple[int, int]]:
+    """First and last row of each strip of volumes `[B, C, D, H, W]`.
+
+    As many rows of tiles as fit, in equal strips, for short products are slow.
+    """
+    _, channels, depth, height, width = x.shape
+    rows, columns = _tiled(height) // _OUT, _tiled(width) // _OUT
+    wider = max((depth + 2 * beside) * channels, depth * outputs)
+    strips = -(-rows // max(1, _STRIP_BYTES // (x.element_size() * _TILE**2 * columns * wider)))
+    ends = [rows * i // strips * _OUT for i in range(strips + 1)]
+    return list(itertools.pairwise(ends))
 
 
 def _framed(x: Tensor, start: int, stop: int, width: int, beside: int) -> Tensor:
