@@ -18,7 +18,8 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     On CPUs as a convolution: PyTorch gives convolutions to oneDNN and products of matrices to the BLAS it was built
     with, which reaches less of some processors (MKL on AMD's: a quarter to a third less was measured).
     """
-    if rows.device.type != "cpu" or len(rows) < _LEAST_ROWS or not torch.backends.mkldnn.is_available():
+    has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if rows.device.type != "cpu" or len(rows) < _LEAST_ROWS or not has_onednn:
         return F.linear(rows, weight, bias)
     # Only of rows that lie one after the other the convolution keeps the layout.
     maps = rows.contiguous().view(_pictures(len(rows)), -1, 1, rows.shape[1]).permute(0, 3, 1, 2)

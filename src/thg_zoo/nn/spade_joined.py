@@ -72,7 +72,7 @@ class JoinedSpadeResBlock(nn.Module):
         """Adds to y, in place, what the 1x1 convolution makes of the modulated map."""
         factor = y.shape[2] // normalised.shape[2]
         for start, strip in in_strips(self.modulation_s, hidden):
-            scale, shift = strip.split(self.widths_s, dim=1)
+            scale, shift = torch.split(strip, self.widths_s, dim=1)
             scaled = scale.contiguous(memory_format=torch.channels_last)
             _blocks(scaled, factor).mul_(_blocks(_rows(normalised, start, strip, factor), 1))
             through = linear(scaled.permute(0, 2, 3, 1).flatten(0, 2), self.get_buffer("to_shortcut"))
@@ -89,7 +89,7 @@ def _modulated(modulation: nn.Module, widths: list[int], hidden: Tensor, normali
     factor = hidden.shape[2] // normalised.shape[2]
     out = normalised.new_empty(len(hidden), *hidden.shape[2:], widths[0]).permute(0, 3, 1, 2)
     for start, strip in in_strips(modulation, hidden):
-        scale, shift = (_blocks(each, factor) for each in strip.split(widths, dim=1))
+        scale, shift = (_blocks(each, factor) for each in torch.split(strip, widths, dim=1))
         part = _rows(out, start, strip)
         torch.addcmul(shift, _blocks(_rows(normalised, start, strip, factor), 1), scale, out=_blocks(part, factor))
         F.leaky_relu(part, _SLOPE, inplace=True)
