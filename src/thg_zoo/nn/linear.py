@@ -9,7 +9,7 @@ from torch import Tensor
 # With fewer rows it takes longer to bring the weight into the other library's order than that library saves.
 _LEAST_ROWS = 1024
 # From so many pictures on PyTorch gives 1x1 convolutions to oneDNN however many threads there are.
-_LEAST_PICTURES = 16
+_LEAST_PICTURES, _MOST_PICTURES = 16, 128
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -28,4 +28,4 @@ def linear(rows: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _pictures(rows: int) -> int:
     """Into how many equal pictures rows are cut, few but enough; one if that cannot be."""
-    return next((n for n in range(_LEAST_PICTURES, 2 * _LEAST_ROWS) if rows % n == 0), 1)
+    return next((n for n in range(_LEAST_PICTURES, _MOST_PICTURES + 1) if rows % n == 0), 1)
